@@ -1,0 +1,1 @@
+"""A lab for one question: which upsampling layer should a decoder use?"""
