@@ -1,0 +1,220 @@
+"""From the words of a command line to a checked configuration, or one line that says what is wrong.
+
+Hydra composes; this module reads the words first, so that every mistake is told in the project's own terms: the key, the
+value, what is allowed, and the nearest match. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from upsample_lab.config import (
+    CONFIG_DIR,
+    ConfigError,
+    allowed_text,
+    check_values,
+    choices,
+    nearest,
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A command line taken apart: the chosen options of groups, the values of keys, and what is meant for Hydra."""
+
+    groups: dict[str, str]
+    values: dict[str, Override]
+    hydra: tuple[str, ...]
+
+
+def compose_one(config_name: str, words: Sequence[str]) -> Any:
+    """Compose and check one configuration; the result is an instance of the schema's dataclass. Raises `ConfigError`."""
+    overrides = [_parse(word, config_name) for word in words]
+    for override in overrides:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: several values; add -m (--multirun) to run each of them")
+    return _build(config_name, _take_apart(config_name, overrides))
+
+
+def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
+    """Every configuration of a sweep, checked, in the order in which Hydra's own sweeper runs them. Raises `ConfigError`."""
+    overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in words]}
+    sweep = {**_preset_sweep(config_name, list(overrides.values())), **overrides}
+    axes = [list(_axis(override, config_name)) for override in sweep.values()]
+    return [_build(config_name, _take_apart(config_name, point)) for point in itertools.product(*axes)]
+
+
+def is_sweep(config_name: str, words: Sequence[str]) -> bool:
+    """Whether the words choose a preset that sweeps by itself (`hydra.mode: MULTIRUN` in its file)."""
+    overrides = [_parse(word, config_name) for word in words]
+    mode = _base(config_name, tuple(_first_points(overrides, config_name).groups.items())).hydra.mode
+    return mode is not None and mode.name == "MULTIRUN"
+
+
+def groups_of(config_name: str) -> tuple[str, ...]:
+    """The groups in the defaults list of `configs/<config_name>.yaml`."""
+    defaults = OmegaConf.load(CONFIG_DIR / f"{config_name}.yaml").get("defaults", [])
+    return tuple(str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Words
+
+
+def _parse(word: str, config_name: str) -> Override:
+    if word.startswith("-"):
+        raise ConfigError(f"{word}: unknown flag; settings are given as key=value, see --help")
+    if "=" not in word and not word.startswith("~"):
+        hint = nearest(word, [*groups_of(config_name), *leaf_keys(_base(config_name, ()))])
+        raise ConfigError(f"{word}: settings are given as key=value{hint}")
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException:
+        raise ConfigError(
+            f"{word}: cannot be read as key=value; quote values with special characters: 'key=\"value\"'"
+        ) from None
+
+
+def _axis(override: Override, config_name: str) -> Iterator[Override]:
+    if not override.is_sweep_override():
+        yield override
+    elif override.is_discrete_sweep():
+        for value in override.sweep_string_iterator():
+            yield _parse(f"{override.get_key_element()}={value}", config_name)
+    else:
+        raise ConfigError(f"{override.input_line}: an interval has no list of values; use range(...) or choice(...)")
+
+
+def _preset_sweep(config_name: str, overrides: Sequence[Override]) -> dict[str, Override]:
+    """The sweep that the chosen preset carries in `hydra.sweeper.params`."""
+    base = _base(config_name, tuple(_first_points(overrides, config_name).groups.items()))
+    params = OmegaConf.select(base, "hydra.sweeper.params") or {}
+    parsed = [_parse(f"{key}={value}", config_name) for key, value in params.items()]
+    return {override.get_key_element(): override for override in parsed}
+
+
+def _first_points(overrides: Sequence[Override], config_name: str) -> Words:
+    return _take_apart(config_name, [next(_axis(override, config_name)) for override in overrides])
+
+
+def _take_apart(config_name: str, overrides: Sequence[Override]) -> Words:
+    groups: dict[str, str] = {}
+    values: dict[str, Override] = {}
+    for_hydra: list[str] = []
+    for override in overrides:
+        key, line = override.key_or_group, override.input_line or ""
+        if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+            for_hydra.append(line)
+        elif override.is_add() or override.is_force_add() or override.is_delete() or override.package is not None:
+            raise ConfigError(f"{line}: keys cannot be added, removed or renamed; use plain key=value, see --help")
+        elif key in groups_of(config_name):
+            groups[key] = _choice(key, override.value())
+        else:
+            values[key] = override
+    return Words(groups, values, tuple(for_hydra))
+
+
+def _choice(group: str, value: Any) -> str:
+    allowed = choices(group)
+    if str(value) not in allowed:
+        raise ConfigError(f"{group}={value}: must be one of {', '.join(allowed)}{nearest(str(value), allowed)}")
+    return str(value)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Composition
+
+
+def leaf_keys(config: DictConfig) -> list[str]:
+    """Every key that takes a value, dotted: `optim.lr`."""
+    keys: list[str] = []
+    for name in config:
+        if name == "hydra":
+            continue
+        node = config._get_node(name)
+        if isinstance(node, DictConfig):
+            keys += [f"{name}.{key}" for key in leaf_keys(node)]
+        else:
+            keys.append(str(name))
+    return keys
+
+
+@cache
+def _base(config_name: str, groups: tuple[tuple[str, str], ...], hydra_words: tuple[str, ...] = ()) -> DictConfig:
+    """The configuration with its groups chosen and no value changed, Hydra's own node included."""
+    words = [*hydra_words, *(f"{group}={choice}" for group, choice in groups)]
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
+            return compose(config_name, overrides=words, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).partition("Config search path")[0]
+        raise ConfigError(f"{' '.join(words)}: {' '.join(reason.split())}") from None
+
+
+def _build(config_name: str, words: Words) -> Any:
+    config = deepcopy(_base(config_name, tuple(words.groups.items()), words.hydra))
+    with open_dict(config):
+        del config["hydra"]
+    for override in words.values.values():
+        _assign(config, config_name, override)
+    try:
+        result = OmegaConf.to_object(config)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: must be given, as {error.full_key}=VALUE") from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    check_values(result)
+    return result
+
+
+def _assign(config: DictConfig, config_name: str, override: Override) -> None:
+    key, line = override.key_or_group, override.input_line
+    parent_key, _, name = key.rpartition(".")
+    parent = _select(config, parent_key)
+    if not isinstance(parent, DictConfig) or name not in parent:
+        raise ConfigError(f"{line}: no such key{_nearest_key(key, config, config_name)}")
+    if isinstance(parent._get_node(name), DictConfig):
+        inside = ", ".join(f"{key}.{leaf}" for leaf in leaf_keys(parent[name]))
+        raise ConfigError(f"{line}: {key} is a group of settings, not a value; its keys are {inside}")
+    if name == "name" and parent_key in groups_of(config_name) and parent_key != "experiment":
+        raise ConfigError(
+            f"{line}: the name follows from the choice; write {parent_key}={override.get_value_element_as_str()}"
+        )
+    try:
+        OmegaConf.update(config, key, override.value())
+    except OmegaConfBaseException:
+        schema = OmegaConf.get_type(parent)
+        assert schema is not None, f"{parent_key} has no schema"
+        raise ConfigError(f"{line}: must be {allowed_text(schema, name)}") from None
+
+
+def _select(config: DictConfig, key: str) -> Any:
+    if not key:
+        return config
+    try:
+        return OmegaConf.select(config, key)
+    except OmegaConfBaseException:
+        return None
+
+
+def _nearest_key(key: str, config: DictConfig, config_name: str) -> str:
+    """The closest key: first by the whole dotted name, then by its last word (`lr` for `optim.lr`)."""
+    keys = [*leaf_keys(config), *groups_of(config_name)]
+    by_last_word = [known for known in keys if known.rpartition(".")[2] == key.rpartition(".")[2]]
+    if by_last_word:
+        return f"; did you mean {by_last_word[0]}?"
+    prefix = key.rpartition(".")[0]
+    siblings = [known for known in keys if prefix and known.startswith(f"{prefix}.")]
+    return nearest(key, keys) or (f"; {prefix} has {', '.join(siblings)}" if siblings else "; see --help for the list")

@@ -1,0 +1,502 @@
+"""The schema of every configuration group, and the checks that run before anything starts.
+
+Each group is a dataclass; the values live in `configs/` and nowhere else, so no field has a default here. A field says
+what it means and what it allows (`setting`), and from that one place come the checks, their messages and the help page.
+This module imports no torch: help and configuration errors answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+PACKAGED_CONFIGS = Path(__file__).parent / "_configs"  # where a wheel puts them
+CONFIG_DIR = PACKAGED_CONFIGS if PACKAGED_CONFIGS.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run, told in one line. Scripts end with exit status 2 on it."""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# One field: its meaning, its range
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field means and allows.
+
+    help       one line for the help page
+    low, high  inclusive bounds; `above`, an exclusive lower bound; for lists they hold for each item
+    choices    the allowed words
+    pattern    a regular expression for the whole word, with `pattern_help` to say it in words
+    odd        only odd numbers
+    identity   whether the value decides the result of a run (and so belongs to its digest)
+    """
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    pattern_help: str = ""
+    odd: bool = False
+    identity: bool = True
+
+
+def setting(help: str, **rule: Any) -> Any:
+    """A dataclass field without a default (those live in `configs/`) that carries its `Rule`."""
+    return field(default=MISSING, metadata={"rule": Rule(help, **rule)})
+
+
+T = TypeVar("T", bound=type)
+GROUPS: dict[str, dict[str, type]] = {}
+
+
+def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorator that keeps its argument's type
+    """Register a dataclass as the schema of `configs/<group>/<name>.yaml`."""
+
+    def register(cls: T) -> T:
+        GROUPS.setdefault(group, {})[name] = cls
+        ConfigStore.instance().store(group=group, name=f"{name}_schema", node=cls, provider="upsample_lab")
+        return cls
+
+    return register
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# upsample=
+
+
+@dataclass
+class UpsampleOptions:
+    """What every upsampler's options have in common: the name in the registry."""
+
+    name: str = MISSING
+
+
+@option("upsample", "deconv")
+@dataclass
+class DeconvOptions(UpsampleOptions):
+    kernel_size: int = setting(
+        "side of the kernel in pixels; checkers most when scale does not divide it", low=2, high=8
+    )
+    init: str = setting("how the kernel starts", choices=("random", "bilinear"))
+
+
+@option("upsample", "nearest")
+@dataclass
+class NearestOptions(UpsampleOptions):
+    kernel_size: int = setting("side of the convolution after the resize", low=1, high=9, odd=True)
+
+
+@option("upsample", "bilinear")
+@dataclass
+class BilinearOptions(UpsampleOptions):
+    kernel_size: int = setting("side of the convolution after the resize", low=1, high=9, odd=True)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# data=
+
+
+@dataclass
+class DataOptions:
+    """What every dataset has in common. `image_size` and `channels` are facts of a dataset, or settings of a folder."""
+
+    name: str = MISSING
+    limit: int | None = setting("train on the first n images only; null for all", low=1)
+    validation_count: int = setting("images taken from the end of the training set for validation", low=1)
+    fallback: str | None = setting(
+        "dataset to use when this one is neither on disk nor downloadable; null stops",
+        choices=("glyphs",),
+        identity=False,
+    )
+
+
+@dataclass
+class DownloadedData(DataOptions):
+    root: str = setting("folder of the datasets, $UPSAMPLE_LAB_DATA or data/", identity=False)
+    mirrors: list[str] = setting("addresses to download from, tried in order", identity=False)
+    timeout_sec: float = setting("seconds after which a silent mirror is given up", above=0, identity=False)
+
+
+@option("data", "mnist")
+@dataclass
+class MnistData(DownloadedData):
+    image_size: ClassVar[int] = 28
+    channels: ClassVar[int] = 1
+
+
+@option("data", "fashion_mnist")
+@dataclass
+class FashionMnistData(DownloadedData):
+    image_size: ClassVar[int] = 28
+    channels: ClassVar[int] = 1
+
+
+@option("data", "cifar10")
+@dataclass
+class Cifar10Data(DownloadedData):
+    image_size: ClassVar[int] = 32
+    channels: ClassVar[int] = 3
+
+
+@option("data", "image_folder")
+@dataclass
+class ImageFolderData(DataOptions):
+    root: str = setting("folder that a relative data.path starts from, $UPSAMPLE_LAB_DATA or data/", identity=False)
+    path: str = setting("the folder of images: train/<class>/*, test/<class>/*, or flat")
+    image_size: int = setting("side in pixels to which the images are resized and cropped", low=8, high=1024)
+    channels: int = setting("1 for grey, 3 for colour", choices=("1", "3"))
+    test_fraction: float = setting("part of a flat folder that is kept for testing", above=0, high=0.9)
+    cache_dir: str | None = setting(
+        "where the converted array is kept; null for the user's cache folder", identity=False
+    )
+
+
+@option("data", "glyphs")
+@dataclass
+class GlyphsData(DataOptions):
+    image_size: ClassVar[int] = 28
+    channels: ClassVar[int] = 1
+    train_count: int = setting("training images to draw, validation included", low=64, high=1_000_000)
+    test_count: int = setting("test images to draw", low=16, high=1_000_000)
+    glyph_seed: int = setting("seed of the drawings", low=0)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# model=
+
+NORMS = ("batch", "group", "none")
+ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
+
+
+@dataclass
+class ModelOptions:
+    name: str = MISSING
+    widths: list[int] = setting("channels of each encoder stage; the decoder mirrors them", low=1, high=4096)
+    latent_channels: int = setting("channels of the bottleneck at the lowest resolution", low=1, high=4096)
+    scale: int = setting("down- and upsampling factor of each stage", low=2, high=4)
+    activation: str = setting("activation between layers", choices=ACTIVATIONS)
+    output: str = setting("last activation: sigmoid keeps images in [0, 1]", choices=("sigmoid", "linear"))
+
+    @property
+    def total_stride(self) -> int:
+        return self.scale ** len(self.widths)
+
+
+@option("model", "small")
+@option("model", "medium")
+@dataclass
+class ConvolutionalModel(ModelOptions):
+    norm: str = setting("normalisation after each convolution", choices=NORMS)
+
+
+@option("model", "mlp")
+@dataclass
+class MlpModel(ModelOptions):
+    """A fully connected autoencoder; widths and scale only set the bottleneck it shares with the convolutional model."""
+
+    hidden: list[int] = setting(
+        "sizes of the hidden layers of the encoder; the decoder mirrors them", low=1, high=65536
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# conv=
+
+CONV2D_ALGORITHMS = ("custom", "im2col", "matrix", "native")
+CONV_TRANSPOSE2D_ALGORITHMS = ("custom", "col2im", "zero_insert", "polyphase", "matrix", "native")
+
+
+@option("conv", "custom")
+@option("conv", "native")
+@option("conv", "matrix")
+@dataclass
+class ConvOptions:
+    name: str = MISSING
+    conv2d: str = setting("algorithm of every convolution", choices=CONV2D_ALGORITHMS)
+    conv_transpose2d: str = setting("algorithm of every transposed convolution", choices=CONV_TRANSPOSE2D_ALGORITHMS)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# optim=
+
+
+@dataclass
+class OptimOptions:
+    name: str = MISSING
+    lr: float = setting("learning rate at its highest", above=0, high=100)
+    weight_decay: float = setting("weight decay", low=0)
+    schedule: str = setting("learning rate over training", choices=("constant", "cosine"))
+    warmup_fraction: float = setting("part of the training over which the rate rises from 0", low=0, high=0.9)
+    clip_grad_norm: float | None = setting("largest norm of the gradient; null for no clipping", above=0)
+
+
+@option("optim", "adam")
+@option("optim", "adamw")
+@dataclass
+class AdamOptions(OptimOptions):
+    beta1: float = setting("decay of the first moment", low=0, high=0.9999)
+    beta2: float = setting("decay of the second moment", low=0, high=0.999999)
+
+
+@option("optim", "sgd")
+@dataclass
+class SgdOptions(OptimOptions):
+    momentum: float = setting("momentum", low=0, high=0.9999)
+    nesterov: bool = setting("Nesterov's form of momentum")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# trainer., experiment., run.
+
+
+@option("trainer", "default")
+@dataclass
+class TrainerOptions:
+    epochs: int = setting("passes over the training images", low=1, high=1_000_000)
+    max_steps: int | None = setting("stop after this many steps; null for whole epochs", low=1)
+    batch_size: int = setting("images a step", low=1, high=65536)
+    loss: str = setting("reconstruction loss", choices=("mse", "l1", "bce"))
+    precision: str = setting("fp32, or bf16 autocast", choices=("fp32", "bf16"))
+    device: str = setting(
+        "auto takes CUDA when there is one",
+        pattern=r"auto|cpu|cuda(:\d+)?",
+        pattern_help="auto, cpu, cuda or cuda:<number>",
+        identity=False,
+    )
+    compile: bool = setting("compile the model with torch.compile", identity=False)
+    memory_format: str = setting(
+        "layout of images and weights in memory", choices=("channels_last", "contiguous"), identity=False
+    )
+    log_every_steps: int = setting("steps between two reports of the training loss", low=1)
+    validate_every_epochs: int = setting("epochs between two validations; one more at the end", low=1)
+    checkpoint_every_sec: float = setting("seconds between two checkpoints", above=0, identity=False)
+    reconstruction_count: int = setting("validation images shown as reconstructions", low=1, high=64, identity=False)
+
+
+@dataclass
+class ExperimentOptions:
+    name: str = setting(
+        "folder of the runs that are compared with each other",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+        pattern_help="letters, digits, '.', '_' and '-', at most 100",
+        identity=False,
+    )
+
+
+@dataclass
+class RunOptions:
+    mode: str = setting(
+        "auto skips a complete run and resumes an interrupted one; fresh starts beside the old one",
+        choices=("auto", "fresh"),
+        identity=False,
+    )
+
+
+@dataclass
+class TrainConfig:
+    """Everything that `scripts/train.py` takes."""
+
+    upsample: UpsampleOptions = MISSING
+    data: DataOptions = MISSING
+    model: ModelOptions = MISSING
+    conv: ConvOptions = MISSING
+    optim: OptimOptions = MISSING
+    trainer: TrainerOptions = MISSING
+    experiment: ExperimentOptions = field(default_factory=ExperimentOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    seed: int = setting("decides initial weights and data order", low=0, high=2**31 - 1)
+    output_root: str = setting("folder of all run directories", identity=False)
+
+
+ConfigStore.instance().store(name="train_schema", node=TrainConfig, provider="upsample_lab")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Reading values
+
+
+@cache
+def choices(group: str) -> tuple[str, ...]:
+    """The names that `group=` takes: the YAML files of its folder."""
+    return tuple(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
+
+
+def option_values(group: str, name: str) -> dict[str, Any]:
+    """The values of `configs/<group>/<name>.yaml`, for the library's own use where no configuration was composed."""
+    path = CONFIG_DIR / group / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(
+            f"{group}={name}: unknown; choose one of {', '.join(choices(group))}{nearest(name, choices(group))}"
+        )
+    values = typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path), resolve=True))
+    values.pop("defaults", None)
+    return values
+
+
+def load_option(group: str, name: str) -> Any:
+    """`option_values` as the group's dataclass."""
+    schema = OmegaConf.structured(GROUPS[group][name]) if name in GROUPS.get(group, {}) else None
+    values = option_values(group, name)
+    return OmegaConf.to_object(OmegaConf.merge(schema, values))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Checks
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """`; did you mean X?` for the closest of the allowed words, or nothing when none is close."""
+    close = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def rule_of(cls: type, name: str) -> Rule | None:
+    """The rule of a dataclass's field, or None where it has none."""
+    for item in dataclasses.fields(cls):
+        if item.name == name:
+            return item.metadata.get("rule")
+    return None
+
+
+def allowed_text(cls: type, name: str) -> str:
+    """What a field allows, in words: `an integer from 2 to 8`."""
+    rule = rule_of(cls, name) or Rule("")
+    hint = typing.get_type_hints(cls)[name]
+    optional = _is_optional(hint)
+    base = _strip_optional(hint)
+    if rule.choices:
+        text = "one of " + ", ".join(rule.choices)
+    elif rule.pattern:
+        text = rule.pattern_help
+    else:
+        text = _type_text(base, rule) + _range_text(rule)
+    return text + (" or null" if optional else "")
+
+
+def _is_optional(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+
+
+def _strip_optional(hint: Any) -> Any:
+    if not _is_optional(hint):
+        return hint
+    return next(part for part in typing.get_args(hint) if part is not type(None))
+
+
+def _type_text(hint: Any, rule: Rule) -> str:
+    if typing.get_origin(hint) is list:
+        item = {int: "integers", float: "numbers", str: "words"}[typing.get_args(hint)[0]]
+        return f"a list of at least one, such as [32,64], of {item}" if item == "integers" else f"a list of {item}"
+    if hint is int and rule.odd:
+        return "an odd integer"
+    return {int: "an integer", float: "a number", str: "a word", bool: "true or false"}.get(hint, "a group of settings")
+
+
+def _range_text(rule: Rule) -> str:
+    if rule.low is not None and rule.high is not None:
+        return f" from {rule.low:g} to {rule.high:g}" if rule.high < 1e6 else f" from {rule.low:g} to {int(rule.high)}"
+    if rule.above is not None and rule.high is not None:
+        return f" above {rule.above:g} and at most {rule.high:g}"
+    if rule.above is not None:
+        return f" above {rule.above:g}"
+    if rule.low is not None:
+        return f" from {rule.low:g} up"
+    return ""
+
+
+def check_values(config: Any) -> None:
+    """Check a composed configuration, each value and then the whole. Raises `ConfigError` with one line."""
+    for key, cls, name, value in _leaves(config):
+        _check_leaf(key, cls, name, value)
+    if isinstance(config, TrainConfig):
+        _check_training(config)
+
+
+def _check_training(config: TrainConfig) -> None:
+    _check_sizes(config.data, config.model)
+    _check_loss(config)
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, type, str, Any]]:
+    for item in dataclasses.fields(node):
+        value = getattr(node, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from _leaves(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", type(node), item.name, value
+
+
+def _check_leaf(key: str, cls: type, name: str, value: Any) -> None:
+    rule = rule_of(cls, name)
+    if rule is None or value is None:
+        return
+    items: Sequence[Any] = value if isinstance(value, list) else [value]
+    ok = len(items) > 0 and all(_within(rule, item) for item in items)
+    if not ok:
+        hint = nearest(str(value), rule.choices)
+        raise ConfigError(f"{key}={_show(value)}: must be {allowed_text(cls, name)}{hint}")
+
+
+def _within(rule: Rule, value: Any) -> bool:
+    if rule.choices:
+        return str(value) in rule.choices
+    if rule.pattern is not None:
+        return re.fullmatch(rule.pattern, str(value)) is not None
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    if isinstance(value, str) or isinstance(value, bool):
+        return value != ""
+    return (
+        (not rule.odd or value % 2 == 1)
+        and (rule.low is None or value >= rule.low)
+        and (rule.high is None or value <= rule.high)
+        and (rule.above is None or value > rule.above)
+    )
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ",".join(map(str, value)) + "]"
+    return "''" if value == "" else str(value)
+
+
+def _check_sizes(data: DataOptions, model: ModelOptions) -> None:
+    size: int = data.image_size  # type: ignore[attr-defined]  # every concrete dataset has one
+    stride = model.total_stride
+    if size % stride == 0:
+        return
+    stages = len(model.widths)
+    fits = max((n for n in range(1, stages) if size % model.scale**n == 0), default=0)
+    below, over = size // stride * stride, (size // stride + 1) * stride
+    sizes = f"{below} or {over}" if below else f"{over}"
+    fewer = (
+        f"at most {fits} stage{'s' * (fits > 1)}, e.g. model.widths={_show(model.widths[:fits])}"
+        if fits
+        else "another model.scale"
+    )
+    raise ConfigError(
+        f"model.widths={_show(model.widths)}: {stages} stage{'s' * (stages > 1)} of scale {model.scale} divide the image by {stride}, "
+        f"and {size} pixels (data={data.name}) is not a multiple of it; use images of {sizes} pixels, or {fewer}"
+    )
+
+
+def _check_loss(config: TrainConfig) -> None:
+    if config.trainer.loss == "bce" and config.model.output != "sigmoid":
+        raise ConfigError("trainer.loss=bce: needs model.output=sigmoid, since it compares probabilities")
