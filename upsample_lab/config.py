@@ -209,7 +209,7 @@ class ConvolutionalModel(ModelOptions):
 @option("model", "mlp")
 @dataclass
 class MlpModel(ModelOptions):
-    """A fully connected autoencoder; widths and scale only set the bottleneck it shares with the convolutional model."""
+    """A fully connected autoencoder; widths and scale only set the bottleneck that it shares with the others."""
 
     hidden: list[int] = setting(
         "sizes of the hidden layers of the encoder; the decoder mirrors them", low=1, high=65536
@@ -461,7 +461,7 @@ def _within(rule: Rule, value: Any) -> bool:
         return re.fullmatch(rule.pattern, str(value)) is not None
     if isinstance(value, float) and not math.isfinite(value):
         return False
-    if isinstance(value, str) or isinstance(value, bool):
+    if isinstance(value, str | bool):
         return value != ""
     return (
         (not rule.odd or value % 2 == 1)
@@ -479,21 +479,16 @@ def _show(value: Any) -> str:
 
 def _check_sizes(data: DataOptions, model: ModelOptions) -> None:
     size: int = data.image_size  # type: ignore[attr-defined]  # every concrete dataset has one
-    stride = model.total_stride
+    stride, stages = model.total_stride, len(model.widths)
     if size % stride == 0:
         return
-    stages = len(model.widths)
+    below, above = size // stride * stride, (size // stride + 1) * stride
+    sizes = f"{below} or {above}" if below else f"{above}"
     fits = max((n for n in range(1, stages) if size % model.scale**n == 0), default=0)
-    below, over = size // stride * stride, (size // stride + 1) * stride
-    sizes = f"{below} or {over}" if below else f"{over}"
-    fewer = (
-        f"at most {fits} stage{'s' * (fits > 1)}, e.g. model.widths={_show(model.widths[:fits])}"
-        if fits
-        else "another model.scale"
-    )
+    fewer = f"{fits} of the stages, e.g. model.widths={_show(model.widths[:fits])}" if fits else "another model.scale"
     raise ConfigError(
-        f"model.widths={_show(model.widths)}: {stages} stage{'s' * (stages > 1)} of scale {model.scale} divide the image by {stride}, "
-        f"and {size} pixels (data={data.name}) is not a multiple of it; use images of {sizes} pixels, or {fewer}"
+        f"model.widths={_show(model.widths)}: {stages} stages of scale {model.scale} divide the image by {stride}, and "
+        f"{size} pixels (data={data.name}) is not a multiple of it; use images of {sizes} pixels, or {fewer}"
     )
 
 

@@ -1,7 +1,7 @@
 """From the words of a command line to a checked configuration, or one line that says what is wrong.
 
-Hydra composes; this module reads the words first, so that every mistake is told in the project's own terms: the key, the
-value, what is allowed, and the nearest match. Nothing here imports torch.
+Hydra composes; this module reads the words first, so that every mistake is told in the project's own terms: the key,
+the value, what is allowed, and the nearest match. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Words:
 
 
 def compose_one(config_name: str, words: Sequence[str]) -> Any:
-    """Compose and check one configuration; the result is an instance of the schema's dataclass. Raises `ConfigError`."""
+    """One configuration, composed and checked, as an instance of the schema's dataclass. Raises `ConfigError`."""
     overrides = [_parse(word, config_name) for word in words]
     for override in overrides:
         if override.is_sweep_override():
@@ -49,7 +49,7 @@ def compose_one(config_name: str, words: Sequence[str]) -> Any:
 
 
 def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
-    """Every configuration of a sweep, checked, in the order in which Hydra's own sweeper runs them. Raises `ConfigError`."""
+    """Every configuration of a sweep, checked, in the order in which Hydra's sweeper runs them. Raises `ConfigError`."""
     overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in words]}
     sweep = {**_preset_sweep(config_name, list(overrides.values())), **overrides}
     axes = [list(_axis(override, config_name)) for override in sweep.values()]
@@ -65,7 +65,7 @@ def is_sweep(config_name: str, words: Sequence[str]) -> bool:
 
 def groups_of(config_name: str) -> tuple[str, ...]:
     """The groups in the defaults list of `configs/<config_name>.yaml`."""
-    defaults = OmegaConf.load(CONFIG_DIR / f"{config_name}.yaml").get("defaults", [])
+    defaults = OmegaConf.select(OmegaConf.load(CONFIG_DIR / f"{config_name}.yaml"), "defaults") or []
     return tuple(str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig))
 
 
@@ -140,14 +140,12 @@ def _choice(group: str, value: Any) -> str:
 def leaf_keys(config: DictConfig) -> list[str]:
     """Every key that takes a value, dotted: `optim.lr`."""
     keys: list[str] = []
-    for name in config:
-        if name == "hydra":
-            continue
+    for name in map(str, config):
         node = config._get_node(name)
-        if isinstance(node, DictConfig):
+        if isinstance(node, DictConfig) and name != "hydra":
             keys += [f"{name}.{key}" for key in leaf_keys(node)]
-        else:
-            keys.append(str(name))
+        elif name != "hydra":
+            keys.append(name)
     return keys
 
 

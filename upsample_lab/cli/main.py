@@ -1,0 +1,55 @@
+"""What every script does around its own work: read the words, answer `--help`, turn errors into one line and a status.
+
+Exit status: 0 done · 1 the run failed · 2 the request cannot be carried out as given · 3 another process holds the run
+· 130 and 143 stopped by Ctrl-C and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from upsample_lab.config import ConfigError
+
+EXIT_FAILED, EXIT_BAD_REQUEST, EXIT_HELD = 1, 2, 3
+
+
+class BadRequest(ConfigError):
+    """Something that the user asked for cannot be done, for a reason found after the configuration was read."""
+
+
+def run_script(config_name: str, usage: str, run: Callable[[Any], int], words: Sequence[str] | None = None) -> int:
+    """Compose `configs/<config_name>.yaml` with the words of the command line, run, and return the exit status."""
+    return guarded(lambda: _run(config_name, usage, run, list(sys.argv[1:] if words is None else words)))
+
+
+def _run(config_name: str, usage: str, run: Callable[[Any], int], words: list[str]) -> int:
+    from upsample_lab.cli.compose import compose_one
+
+    if asks_help(words):
+        print_help(config_name, usage, words)
+        return 0
+    return run(compose_one(config_name, words))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Run `work`; a `ConfigError` becomes one line on stderr and status 2."""
+    try:
+        return work()
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_REQUEST
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away, as in `| head`: no complaint
+        return 0
+
+
+def asks_help(words: Sequence[str]) -> bool:
+    return "--help" in words or "-h" in words
+
+
+def print_help(config_name: str, usage: str, words: Sequence[str]) -> None:
+    from upsample_lab.cli.help import help_page
+
+    print(help_page(config_name, usage, [word for word in words if word not in ("--help", "-h")]))
