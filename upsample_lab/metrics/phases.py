@@ -1,0 +1,187 @@
+"""What depends on the phase of a pixel: its position `(y mod period, x mod period)`, of which there are period².
+
+A checkerboard is by definition a difference between phases, so these metrics need no spectrum, and they see every
+orientation and every harmonic of their period at once. Incomplete periods at the bottom and right are left out, so
+that each phase counts equally many pixels.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor
+
+from upsample_lab.metrics._images import ImageArray, as_images, check_period
+from upsample_lab.metrics.ftest import anova_p_value
+
+_ROUNDING_SHARE = 1e-12
+"""A variance below this share of the mean square is rounding: float32 pixels carry about (2^-24)² = 4e-15 of it."""
+
+
+class PhaseVariance(NamedTuple):
+    """`ratio`: share of the residual's variance that is between phases, in [0, 1]. `p_value`: chance of that by luck."""
+
+    ratio: float
+    p_value: float
+
+
+def phase_means(images: Tensor, period: int) -> Tensor:
+    """Mean of each phase: `[..., H, W] -> [..., period, period]`."""
+    height, width = images.shape[-2:]
+    rows, columns = height // period, width // period
+    whole = images[..., : rows * period, : columns * period]
+    return whole.unflatten(-1, (columns, period)).unflatten(-3, (rows, period)).mean(dim=(-4, -2))
+
+
+def interior(images: Tensor, period: int) -> Tensor:
+    """The central half of each axis, `[..., H, W] -> [..., h, w]`, but at least one period and whole periods.
+
+    Zero padding darkens or brightens a border: a defect of its own, which must not be mistaken for one of the phases.
+    """
+    for axis in (-2, -1):
+        size = images.shape[axis]
+        border = min(size // 4, (size - period) // 2)
+        images = images.narrow(axis, border, (size - 2 * border) // period * period)
+    return images
+
+
+class ResidualPhases:
+    """Accumulates `phase_variance` over a set of any size, in float64 sums and without a device-to-host copy."""
+
+    def __init__(self, period: int = 2) -> None:
+        self.period = period
+        self._phase_sum: Tensor | None = None  # [C, period, period], sums of pixels
+        self._square_sum: Tensor | None = None  # [C], sums of squared pixels
+        self._pixels_per_phase = 0
+
+    def update(self, residual: ImageArray) -> None:
+        """Add the residuals `output - target` of a batch, `[N, C, H, W]`."""
+        values = as_images(residual, name="residual", min_size_px=1)
+        height, width = values.shape[-2:]
+        check_period(self.period, (height, width))
+        rows, columns = height // self.period, width // self.period
+        values = values[..., : rows * self.period, : columns * self.period]
+        phase_sum = phase_means(values, self.period).sum(dim=0) * (rows * columns)
+        square_sum = values.square().sum(dim=(0, 2, 3))
+        self._phase_sum = phase_sum if self._phase_sum is None else self._phase_sum + phase_sum
+        self._square_sum = square_sum if self._square_sum is None else self._square_sum + square_sum
+        self._pixels_per_phase += values.shape[0] * rows * columns
+
+    def compute(self) -> PhaseVariance:
+        """The figure over everything added so far.
+
+        Raises:
+            ValueError: nothing was added, or it was not finite.
+        """
+        if self._phase_sum is None or self._square_sum is None:
+            raise ValueError("phase variance has no images to work on: call update first")
+        means = self._phase_sum.flatten(1).cpu() / self._pixels_per_phase
+        energy = self._square_sum.cpu()
+        channels, phases = means.shape
+        count = self._pixels_per_phase * phases  # pixels of one channel
+        centre = means.mean(dim=1, keepdim=True)
+        between = float((means - centre).square().sum() * self._pixels_per_phase)
+        total = float((energy - count * centre.squeeze(1).square()).sum())
+        mean_square = float(energy.sum())
+        if not (between < float("inf") and mean_square < float("inf")):
+            raise ValueError("the residual is not finite (NaN or infinity), so its phase variance is undefined")
+        if total <= _ROUNDING_SHARE * mean_square:
+            return PhaseVariance(0.0, 1.0)
+        ratio = min(1.0, between / total)
+        return PhaseVariance(ratio, anova_p_value(ratio, channels * (phases - 1), channels * (count - phases)))
+
+
+def phase_variance(residual: ImageArray, period: int = 2) -> PhaseVariance:
+    """Share of a residual's variance that the phase explains, and the F-test of it: `[N, C, H, W] -> (ratio, p)`.
+
+    The variance of the period² phase means over the total variance, both taken around each channel's own mean and
+    summed over channels; the means are over all images, so it sees the pattern that the images have in common.
+    White noise of n pixels a channel gives about `(period² - 1) / n`. A constant residual gives `(0, 1)`.
+
+    The p-value is that of a one-way analysis of variance with the phases as groups (Fisher, "Statistical Methods for
+    Research Workers", 1925, ch. VII). It takes pixels for independent. Smooth residuals differ less between phases
+    than independent ones would, so for them it errs on the safe side.
+
+    Raises:
+        TypeError, ValueError: see `as_images` and `check_period`; the images must hold one whole period.
+    """
+    meter = ResidualPhases(period)
+    meter.update(residual)
+    return meter.compute()
+
+
+def dc_phase_variation(response: ImageArray, period: int) -> float:
+    """Spread of the phases' gains in the response to a constant input, `[N, C, H, W] -> sqrt(mean Var G² / mean G²)`.
+
+    `G[c, p]`, the gain of phase `p` in channel `c`, is that phase's mean over the interior of the image; the result is
+    `sqrt(mean_c Var_p G[c, p] / mean_(c, p) G[c, p]²)`, in [0, 1): 0 when all phases are equal, `sqrt(1 - 1/period²)`
+    for independent zero-mean gains, whatever their scale. Several images are several channels. Zero response: 0.
+
+    Raises:
+        TypeError, ValueError: see `as_images` and `check_period`; the images must hold one whole period.
+    """
+    images = as_images(response, name="response", min_size_px=1)
+    variance, mean_square = phase_gain_sums(images, period)
+    return phase_gain_ratio(float(variance), float(mean_square))
+
+
+def phase_gain_sums(images: Tensor, period: int) -> tuple[Tensor, Tensor]:
+    """Sums over images and channels of `Var_p G` and of `mean_p G²`: the two parts of `dc_phase_variation`."""
+    check_period(period, (images.shape[-2], images.shape[-1]))
+    gains = phase_means(interior(images, period), period).flatten(-2)
+    return gains.var(dim=-1, correction=0).sum(), gains.square().mean(dim=-1).sum()
+
+
+def phase_gain_ratio(variance_sum: float, mean_square_sum: float) -> float:
+    """`dc_phase_variation` from its two sums."""
+    return (variance_sum / mean_square_sum) ** 0.5 if mean_square_sum > 0 else 0.0
+
+
+def energy_by_period(images: ImageArray, periods: tuple[int, ...] = (2, 4, 8)) -> dict[int, float]:
+    """New energy at each period, in squared pixel units: `[N, C, H, W] -> {period: mean square}`.
+
+    The pattern that repeats with period 8 contains those of period 4 and 2. What is *new* at a period is the variance
+    of its phase means less that of the period before: the parts are orthogonal, so they add up to the variance of the
+    phase means of the longest period. Each image's and channel's own interior is measured, then averaged.
+
+    In a decoder of three x2 stages the last stage can only make period 2, the second 4 and the first 8.
+
+    Raises:
+        TypeError, ValueError: see `as_images` and `check_period`; also periods that do not rise, or of which one does
+            not divide the next.
+    """
+    if not periods or any(long % short or long <= short for short, long in pairwise(periods)):
+        raise ValueError(f"periods must rise, each dividing the next (such as 2, 4, 8), got {periods}")
+    values = as_images(images, min_size_px=1)
+    for period in periods:
+        check_period(period, (values.shape[-2], values.shape[-1]))
+    pattern = phase_means(interior(values, periods[-1]), periods[-1])
+    variances = [float(phase_means(pattern, period).flatten(-2).var(dim=-1, correction=0).mean()) for period in periods]
+    return {
+        period: max(0.0, variance - previous)
+        for period, variance, previous in zip(periods, variances, [0.0, *variances[:-1]], strict=True)
+    }
+
+
+def nearest_residual(images: ImageArray, period: int) -> float:
+    """Share of the energy that is left when each period x period block is replaced by its mean: in [0, 1].
+
+    `sum (x - block mean)² / sum x²` over all images: 0 if and only if each image is a nearest-upsampled one (blocks
+    aligned with the top left corner). The energy includes the mean, so that rounding errors on a constant image do not
+    count as detail. For the interior of a response to a constant it is at least `dc_phase_variation`². Zero images: 0.
+
+    Raises:
+        TypeError, ValueError: see `as_images` and `check_period`; the images must hold one whole block.
+    """
+    residual, total = nearest_residual_sums(as_images(images, min_size_px=1), period)
+    return float(residual / total) if total > 0 else 0.0
+
+
+def nearest_residual_sums(images: Tensor, period: int) -> tuple[Tensor, Tensor]:
+    """Energy within blocks and energy altogether, summed over the batch: the two parts of `nearest_residual`."""
+    height, width = images.shape[-2:]
+    check_period(period, (height, width))
+    rows, columns = height // period, width // period
+    blocks = images[..., : rows * period, : columns * period]
+    blocks = blocks.unflatten(-1, (columns, period)).unflatten(-3, (rows, period))
+    block_means = blocks.mean(dim=(-3, -1), keepdim=True)
+    return (blocks - block_means).square().sum(), blocks.square().sum()
