@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 Pair = int | tuple[int, int]
 
@@ -81,7 +82,9 @@ def _require_geometry(kernel_size: int, stride: int, padding: int, dilation: int
 
 
 def _require_at_least(name: str, value: int, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    # NumPy's integers and torch's symbolic ones are no `int`, but they can index; a bool can too, and is refused.
+    is_integer = isinstance(value, int) or hasattr(value, "__index__")
+    if isinstance(value, bool) or not is_integer or value < minimum:
         raise ValueError(f"{name}={value!r} must be an integer of at least {minimum}")
 
 
@@ -131,3 +134,239 @@ def receptive_field(layers: Iterable[Layer]) -> ReceptiveField:
         offset -= layer.padding * stride
         stride *= layer.stride
     return ReceptiveField(size, stride, offset)
+
+
+# -------------------------------------------------------------------------------- parameters and multiply-accumulates
+#
+# The convention: a multiply-accumulate (MAC) is the product of a weight with a *real* input pixel. Zeros put there by
+# padding or zero insertion are not multiplied by any sensible implementation, and are not counted. Adding a bias is no
+# MAC. Counters that multiply a transposed convolution's k² taps with its *output* pixels count s² times too many.
+
+
+def conv_parameter_count(
+    in_channels: int, out_channels: int, kernel_size: Pair, groups: int = 1, bias: bool = True
+) -> int:
+    """Trainable numbers of a convolution; a transposed convolution has as many."""
+    return _channel_products(in_channels, out_channels, groups) * _area(kernel_size) + (out_channels if bias else 0)
+
+
+def fully_connected_parameter_count(input_count: int, output_count: int, bias: bool = True) -> int:
+    """Trainable numbers of a layer that connects every input with every output."""
+    _require_at_least("input_count", input_count, 1)
+    _require_at_least("output_count", output_count, 1)
+    return input_count * output_count + (output_count if bias else 0)
+
+
+def conv_macs_per_pixel(in_channels: int, out_channels: int, kernel_size: Pair, groups: int = 1) -> int:
+    """MACs for one output pixel of a convolution, all output channels, away from the borders: ``C_in·C_out·k²/g``."""
+    return _channel_products(in_channels, out_channels, groups) * _area(kernel_size)
+
+
+def conv_transpose_macs_per_pixel(
+    in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair, groups: int = 1
+) -> Fraction:
+    """MACs for one output pixel of a transposed convolution away from the borders: ``C_in·C_out·k²/(g·s²)``.
+
+    The mean over the ``s²`` phases of the output: a fraction where the stride does not divide the kernel.
+    """
+    return Fraction(_channel_products(in_channels, out_channels, groups) * _area(kernel_size), _area(stride))
+
+
+def conv_mac_count(
+    input_size: tuple[int, int],
+    in_channels: int,
+    out_channels: int,
+    kernel_size: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> int:
+    """MACs of a convolution on one ``[C_in, H, W]`` image, borders exact: the stored entries of its matrix ``C``."""
+    products = _channel_products(in_channels, out_channels, groups)
+    for size, k, s, p, d in zip(input_size, *map(_pair, (kernel_size, stride, padding, dilation)), strict=True):
+        products *= tap_count(conv_output_size(size, k, s, p, d), size, k, s, p, d)
+    return products
+
+
+def conv_transpose_mac_count(
+    input_size: tuple[int, int],
+    in_channels: int,
+    out_channels: int,
+    kernel_size: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    output_padding: Pair = 0,
+    groups: int = 1,
+) -> int:
+    """MACs of a transposed convolution on one ``[C_in, H, W]`` image, borders exact: the stored entries of ``Cᵀ``.
+
+    At most ``C_in·C_out·k²/g`` for each *input* pixel; less by the taps that ``padding`` crops away.
+    """
+    products = _channel_products(in_channels, out_channels, groups)
+    axes = map(_pair, (kernel_size, stride, padding, dilation, output_padding))
+    for size, k, s, p, d, extra in zip(input_size, *axes, strict=True):
+        products *= tap_count(size, conv_transpose_output_size(size, k, s, p, d, extra), k, s, p, d)
+    return products
+
+
+def tap_count(
+    coarse_size: int, fine_size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
+    """Pairs of pixels that a kernel connects along one axis.
+
+    The coarse side is a convolution's output, or a transposed convolution's input. Counted are taps ``a`` and coarse
+    pixels ``i`` with ``0 <= i·s + a·d - p < fine_size``. Two axes multiply: that is how many entries ``C`` stores.
+    """
+    count = 0
+    for tap in range(kernel_size):
+        shift = tap * dilation - padding
+        first = max(0, -(shift // stride))  # the smallest i with i·s + shift >= 0
+        last = min(coarse_size - 1, (fine_size - 1 - shift) // stride)
+        count += max(0, last - first + 1)
+    return count
+
+
+def _channel_products(in_channels: int, out_channels: int, groups: int) -> int:
+    _require_at_least("in_channels", in_channels, 1)
+    _require_at_least("out_channels", out_channels, 1)
+    _require_at_least("groups", groups, 1)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
+    return in_channels * out_channels // groups
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _area(value: Pair) -> int:
+    height, width = _pair(value)
+    _require_at_least("kernel_size or stride", height, 1)
+    _require_at_least("kernel_size or stride", width, 1)
+    return height * width
+
+
+# ------------------------------------------------------------------------------------------------------- size planner
+
+
+@dataclass(frozen=True)
+class InverseOption:
+    """A transposed convolution that gives back the size an encoder's stage started from.
+
+    ``shift_px`` is how far, in output pixels, each input pixel's kernel lies from the middle of the ``s`` output pixels
+    that stand for it; zero is centred, negative is towards the top left.
+    """
+
+    kernel_size: int
+    stride: int
+    padding: int
+    output_padding: int
+
+    @property
+    def stride_divides_kernel(self) -> bool:
+        """Whether every output pixel gets as many taps as its neighbours; if not, it starts as a checkerboard."""
+        return self.kernel_size % self.stride == 0
+
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether some output pixels hold nothing but the bias: between the kernels, or behind the last of them."""
+        return self.kernel_size < self.stride or self.output_padding > self.padding
+
+    @property
+    def shift_px(self) -> float:
+        return (self.kernel_size - self.stride) / 2 - self.padding
+
+
+@dataclass(frozen=True)
+class DecoderStage:
+    """One stage of the decoder: from ``input_size`` back to ``output_size``, and all the layers that can do it."""
+
+    input_size: int
+    output_size: int
+    options: tuple[InverseOption, ...]
+
+
+@dataclass(frozen=True)
+class SizePlan:
+    """The sizes of an encoder's stages, and for each the transposed convolutions that give its input size back."""
+
+    image_size: int
+    stage_count: int
+    scale: int
+    encoder: Layer
+    encoder_sizes: tuple[int, ...]
+    decoder: tuple[DecoderStage, ...]
+
+    @property
+    def upsampled_sizes(self) -> tuple[int, ...]:
+        """Sizes of a decoder whose every stage multiplies by ``scale``, which is what an upsampler does."""
+        return tuple(self.encoder_sizes[-1] * self.scale**stage for stage in range(self.stage_count + 1))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether multiplying by ``scale`` in every stage gives back every size of the encoder."""
+        return self.upsampled_sizes == self.encoder_sizes[::-1]
+
+    @property
+    def shared_options(self) -> tuple[InverseOption, ...]:
+        """The layers that are right in every stage."""
+        first, *others = (stage.options for stage in self.decoder)
+        return tuple(option for option in first if all(option in options for options in others))
+
+    @property
+    def exact_stage_count(self) -> int:
+        """How many stages of this scale the image size can be divided by."""
+        count, size = 0, self.image_size
+        while size % self.scale == 0:
+            count, size = count + 1, size // self.scale
+        return count
+
+    @property
+    def exact_image_sizes(self) -> tuple[int, ...]:
+        """The nearest image sizes below and above that this many stages divide (itself, if it is one)."""
+        total = self.scale**self.stage_count
+        below, above = self.image_size // total * total, -(-self.image_size // total) * total
+        return tuple(size for size in dict.fromkeys((below, above)) if size > 0)
+
+
+def plan_sizes(
+    image_size: int,
+    stages: int,
+    scale: int = 2,
+    encoder_kernel_size: int = 3,
+    encoder_padding: int = 1,
+    max_kernel_size: int | None = None,
+) -> SizePlan:
+    """Every transposed convolution, stage by stage, that gives back the sizes of a strided encoder.
+
+    The encoder has ``stages`` convolutions of stride ``scale``; its default kernel rounds sizes up. Kernels of up to
+    ``max_kernel_size`` (default: three times the scale) and paddings below the kernel size are listed: a larger padding
+    would crop whole input pixels away.
+
+    Raises ValueError if an argument is out of range or the encoder's kernel does not fit into one of its sizes.
+    """
+    _require_at_least("stages", stages, 1)
+    _require_at_least("scale", scale, 2)
+    encoder = Layer(encoder_kernel_size, scale, encoder_padding)
+    sizes = [image_size]
+    for _ in range(stages):
+        sizes.append(conv_output_size(sizes[-1], encoder.kernel_size, scale, encoder.padding))
+    max_kernel_size = 3 * scale if max_kernel_size is None else max_kernel_size
+    _require_at_least("max_kernel_size", max_kernel_size, 1)
+    decoder = tuple(
+        DecoderStage(small, large, _inverse_options(small, large, scale, max_kernel_size))
+        for large, small in zip(sizes[-2::-1], sizes[:0:-1], strict=True)
+    )
+    return SizePlan(image_size, stages, scale, encoder, tuple(sizes), decoder)
+
+
+def _inverse_options(small: int, large: int, scale: int, max_kernel_size: int) -> tuple[InverseOption, ...]:
+    return tuple(
+        InverseOption(kernel_size, scale, padding, output_padding)
+        for kernel_size in range(1, max_kernel_size + 1)
+        for padding in range(kernel_size)
+        for output_padding in range(scale)
+        if (small - 1) * scale - 2 * padding + kernel_size + output_padding == large
+    )
