@@ -1,0 +1,117 @@
+"""`conv2d` and `conv_transpose2d`: torch.nn.functional's arguments and refusals, with a choice of algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import SupportsIndex
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
+from .autograd import Convolve, ConvolveTransposed
+from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d
+from .geometry import Geometry
+
+IntOrPair = SupportsIndex | Sequence[SupportsIndex]
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair | str = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    *,
+    algorithm: str = "im2col",
+) -> Tensor:
+    """Convolution (strictly, cross-correlation): `[N, C_in, H, W] -> [N, C_out, H_out, W_out]`, or without the `N`.
+
+    ``weight`` is `[C_out, C_in/groups, k_h, k_w]` and ``bias`` `[C_out]`; the arguments are those of
+    `torch.nn.functional.conv2d`, in its order. ``padding="same"`` keeps the size (stride 1 only; an odd pixel goes to the
+    bottom or right), ``"valid"`` is none. ``algorithm`` is one of `CONV2D_ALGORITHMS`.
+
+    Raises TypeError, ValueError or RuntimeError for whatever torch's function refuses, naming argument, value and rule.
+    """
+    check_algorithm(algorithm, CONV2D_ALGORITHMS, "conv2d")
+    input, weight, bias = _autocast(input, weight, bias)
+    stride, dilation = as_pair("stride", stride), as_pair("dilation", dilation)
+    groups = as_int("groups", groups)
+    if isinstance(padding, str):
+        input, padding = _pad_by_name(input, weight, padding, stride, dilation)
+    g = Geometry(stride, as_pair("padding", padding), dilation, groups)
+    check_conv2d(input, weight, bias, g)
+    if algorithm == "native":
+        return F.conv2d(input, weight, bias, g.stride, g.padding, g.dilation, g.groups)
+    size = g.output_size((input.shape[-2], input.shape[-1]), (weight.shape[2], weight.shape[3]))
+    if input.dim() == 3:
+        return Convolve.apply(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
+    return Convolve.apply(input, weight, bias, size, g, algorithm)
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    output_padding: IntOrPair = 0,
+    groups: int = 1,
+    dilation: IntOrPair = 1,
+    *,
+    algorithm: str = "col2im",
+) -> Tensor:
+    """Transposed convolution, the convolution read backwards: `[N, C_in, H, W] -> [N, C_out, H_out, W_out]`.
+
+    ``weight`` is `[C_in, C_out/groups, k_h, k_w]`, the kernel of the convolution that maps the output's shape to the
+    input's, and ``bias`` `[C_out]`; the arguments are those of `torch.nn.functional.conv_transpose2d`, in its order
+    (``output_padding`` and ``groups`` come before ``dilation``). ``algorithm`` is one of `CONV_TRANSPOSE2D_ALGORITHMS`.
+
+    Raises TypeError, ValueError or RuntimeError for whatever torch's function refuses, naming argument, value and rule.
+    """
+    check_algorithm(algorithm, CONV_TRANSPOSE2D_ALGORITHMS, "conv_transpose2d")
+    input, weight, bias = _autocast(input, weight, bias)
+    g = Geometry(
+        as_pair("stride", stride),
+        as_pair("padding", padding),
+        as_pair("dilation", dilation),
+        as_int("groups", groups),
+    )
+    output_padding = as_pair("output_padding", output_padding)
+    check_conv_transpose2d(input, weight, bias, output_padding, g)
+    if algorithm == "native":
+        return F.conv_transpose2d(input, weight, bias, g.stride, g.padding, output_padding, g.groups, g.dilation)
+    size = g.transposed_size((input.shape[-2], input.shape[-1]), (weight.shape[2], weight.shape[3]), output_padding)
+    if input.dim() == 3:
+        return ConvolveTransposed.apply(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
+    return ConvolveTransposed.apply(input, weight, bias, size, g, algorithm)
+
+
+def _pad_by_name(
+    input: Tensor, weight: Tensor, name: str, stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """``"same"`` and ``"valid"`` as numbers; an odd pixel of "same" is added to the input at the bottom or right."""
+    if name == "valid":
+        return input, (0, 0)
+    if name != "same":
+        raise ValueError(f"conv2d: padding={name!r} is neither a number, a pair of numbers, 'same' nor 'valid'")
+    if stride != (1, 1):
+        raise ValueError(f"conv2d: padding='same' keeps the size, so it needs stride=1, got stride={stride}")
+    height, width = (dilation[axis] * (weight.shape[2 + axis] - 1) for axis in (0, 1))
+    if height % 2 or width % 2:
+        input = F.pad(input, (0, width % 2, 0, height % 2))
+    return input, (height // 2, width // 2)
+
+
+def _autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Under autocast, floating-point tensors (but for float64) in autocast's type, as for torch's convolutions."""
+    device = next(t.device.type for t in tensors if t is not None)
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(
+        t.to(dtype) if t is not None and t.is_floating_point() and t.dtype != torch.float64 else t for t in tensors
+    )
