@@ -1,0 +1,97 @@
+"""Data sets as uint8 tensors, the built-in offline set, and the batch loader; imports nothing else of the package.
+
+used = prepare(config.data)          # downloads what is missing; may settle on the built-in set
+sets = load_images(config.data)      # uint8 [N, C, H, W], on the CPU
+loader = BatchLoader(sets.train, batch_size=128, seed=0, device=device)
+loader.batch(step)                   # float [128, C, H, W] in 0…1, on the device
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from upsample_lab.data.glyphs import make_glyphs
+from upsample_lab.data.loader import BatchLoader, eval_batches
+from upsample_lab.data.mnist import FASHION_MNIST, MNIST, load_idx, prepare_idx
+from upsample_lab.data.sets import DataError, ImageSets, dataset_digest, split_sets
+
+__all__ = [
+    "BatchLoader",
+    "DataError",
+    "ImageSets",
+    "Prepared",
+    "dataset_digest",
+    "eval_batches",
+    "load_images",
+    "prepare",
+]
+
+IDX_SOURCES = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}
+FALLBACK = "glyphs"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data set that will really be used; `reason`: in one line, why it is not the one asked for (else empty)."""
+
+    name: str
+    reason: str = ""
+
+
+def prepare(config: Any) -> Prepared:
+    """Make sure that the data set's files are there, downloading what is missing; cheap when nothing is.
+
+    Args:
+        config: any object with the attributes of the group `data` for the set that ``config.name`` names.
+
+    Raises:
+        DataError: the images cannot be had and `config.fallback` is null; says where they were looked for, what to do.
+    """
+    fallback = getattr(config, "fallback", None)
+    if fallback not in (None, FALLBACK):
+        raise DataError(f"data.fallback={fallback}: must be {FALLBACK} or null")
+    try:
+        _prepare_files(config)
+    except DataError as error:
+        reason = f"data={config.name}: {error}"
+        if fallback is not None:
+            return Prepared(fallback, reason)
+        raise DataError(
+            f"{reason}. Set data.root (or UPSAMPLE_LAB_DATA) to a folder that has the files, "
+            f"or use the built-in set with data={FALLBACK}"
+        ) from error
+    return Prepared(config.name)
+
+
+def _prepare_files(config: Any) -> None:
+    if config.name in IDX_SOURCES:
+        prepare_idx(IDX_SOURCES[config.name], _root(config), config.mirrors, config.timeout_sec)
+
+
+def load_images(config: Any) -> ImageSets:
+    """Read the data set that ``config.name`` names; `prepare` must have found its files.
+
+    Raises:
+        DataError: the files are missing or damaged.
+    """
+    train, test, notes = _read(config)
+    return split_sets(
+        config.name, train, test, validation_count=config.validation_count, limit=config.limit, notes=notes
+    )
+
+
+def _read(config: Any) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Training images, test images, notes."""
+    match config.name:
+        case "mnist" | "fashion_mnist":
+            return *load_idx(IDX_SOURCES[config.name], _root(config)), ()
+        case "glyphs":
+            train = make_glyphs(config.train_count, config.glyph_seed, stream=0)
+            return train, make_glyphs(config.test_count, config.glyph_seed, stream=1), ()
+    raise DataError(f"data.name={config.name}: unknown data set")
+
+
+def _root(config: Any) -> Path:
+    return Path(config.root).expanduser()

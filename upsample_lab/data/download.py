@@ -1,0 +1,235 @@
+"""Files from a list of mirrors: verified by digest, resumed where they were cut off, and quick to give up.
+
+A mirror that does not answer is not asked again for the next file, and no mirror is asked twice for the same thing
+(but once more from the first byte, where a resumed file turned out wrong). So without a network the whole attempt
+ends within 2 · mirrors · timeout, and at once where host names do not resolve.
+"""
+
+import hashlib
+import http.client
+import logging
+import os
+import queue
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from upsample_lab.data.sets import DataError
+
+log = logging.getLogger(__name__)
+
+BLOCK_BYTES = 1 << 16
+MIN_BYTES_PER_WINDOW = 1 << 10
+"""A connection that delivers less than this within one timeout counts as dead: it would keep the user for days."""
+LOCK_NAME = ".download.lock"
+LOCK_WAIT_SEC = 600.0
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that mirrors offer under their address + `name`; `max_bytes` bounds what is accepted from them."""
+
+    name: str
+    md5: str
+    max_bytes: int
+
+
+class MirrorError(Exception):
+    """One mirror failed to deliver one file; `dead`: it would not deliver another one either."""
+
+    def __init__(self, cause: str, *, dead: bool) -> None:
+        super().__init__(cause)
+        self.dead = dead
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file, as 32 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def fetch(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str], timeout_sec: float) -> None:
+    """Make sure that each of `files` is in `folder` with the right digest, downloading those that are not.
+
+    A file gets its name only after its digest was verified. What has arrived of an interrupted one is kept beside it
+    as ``<name>.part`` and continued by the next call, from whichever mirror. Processes that want the same folder at
+    once wait for the first, and find its files.
+
+    Raises:
+        DataError: a file could not be had from any mirror (each is listed with its cause), or not be written.
+    """
+    for mirror in mirrors:
+        if not mirror.startswith(("https://", "http://")):
+            raise DataError(f"data.mirrors: {mirror!r} must begin with https:// or http://")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK_NAME, timeout=LOCK_WAIT_SEC):
+            alive = list(mirrors)
+            for file in files:
+                target = folder / file.name
+                if not (target.is_file() and md5_of(target) == file.md5):
+                    _fetch_one(file, target, alive, timeout_sec)
+    except Timeout as error:
+        raise DataError(f"{folder}: another process has held {LOCK_NAME} for {LOCK_WAIT_SEC:.0f} s") from error
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written to ({error.strerror or error})") from error
+
+
+def _fetch_one(file: RemoteFile, target: Path, alive: list[str], timeout_sec: float) -> None:
+    """Try the mirrors in order; those found dead are removed from `alive`."""
+    part = target.with_name(target.name + ".part")
+    causes = []
+    for mirror in tuple(alive):
+        url = mirror.rstrip("/") + "/" + file.name
+        try:
+            _transfer(url, file, part, timeout_sec)
+        except MirrorError as error:
+            causes.append(f"{mirror}: {error}")
+            log.debug("%s: %s", url, error)
+            if error.dead:
+                alive.remove(mirror)
+            continue
+        os.replace(part, target)
+        return
+    listed = "; ".join(causes) or "none is left to ask"
+    raise DataError(f"{file.name} could not be downloaded ({listed})")
+
+
+def _transfer(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> None:
+    """Bring `part` to completion from `url` and verify it; a wrong one is deleted."""
+    resumed = part.exists() and part.stat().st_size > 0
+    _append(url, file, part, timeout_sec)
+    if md5_of(part) == file.md5:
+        return
+    part.unlink()
+    if resumed:  # the beginning may have been another file's: once more, from the first byte
+        _append(url, file, part, timeout_sec)
+        if md5_of(part) == file.md5:
+            return
+        part.unlink()
+    raise MirrorError("what it sent has the wrong digest", dead=False)
+
+
+def _append(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> None:
+    """Continue `part` where it ends, if the server can; else begin it anew."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "upsample_lab"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with _open(request, timeout_sec) as response:
+            continues = response.status == 206 and _range_start(response) == have
+            start = have if continues else 0
+            total = start + int(response.headers.get("Content-Length") or 0)
+            with part.open("ab" if continues else "wb") as out, _progress(file.name, start, total) as advance:
+                for block in _blocks(response, timeout_sec):
+                    if out.tell() + len(block) > file.max_bytes:
+                        raise MirrorError(f"it sends more than {file.max_bytes} bytes", dead=False)
+                    out.write(block)
+                    advance(len(block))
+                arrived = out.tell()
+            if arrived < total:
+                raise MirrorError(f"the connection ended after {arrived} of {total} bytes", dead=False)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and have:  # all of it is there already, or more than all: the digest will tell
+            return
+        raise MirrorError(f"HTTP {error.code} {error.reason}", dead=False) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise MirrorError(_cause(error, timeout_sec), dead=True) from error
+
+
+def _range_start(response: http.client.HTTPResponse) -> int | None:
+    """First byte of ``Content-Range: bytes first-last/total``."""
+    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdigit() else None
+
+
+def _open(request: urllib.request.Request, timeout_sec: float) -> http.client.HTTPResponse:
+    """`urlopen` that answers within `timeout_sec` in all.
+
+    The timeout of a socket covers neither the look-up of the host name nor the trial of each of its addresses in turn;
+    a thread that is left behind covers everything up to the response's header.
+    """
+    answer: queue.SimpleQueue[http.client.HTTPResponse | BaseException] = queue.SimpleQueue()
+    given_up = threading.Event()
+
+    def ask() -> None:
+        try:
+            response = urllib.request.urlopen(request, timeout=timeout_sec)
+        except Exception as error:  # handed to the caller, whatever it is
+            answer.put(error)
+        else:
+            answer.put(response)
+            if given_up.is_set():
+                response.close()
+
+    threading.Thread(target=ask, name="upsample_lab download", daemon=True).start()
+    try:
+        result = answer.get(timeout=timeout_sec)
+    except queue.Empty:
+        given_up.set()
+        raise TimeoutError from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _blocks(response: http.client.HTTPResponse, timeout_sec: float) -> Iterator[bytes]:
+    """What arrives, as it arrives, up to the end of the transfer; TimeoutError when it (nearly) stands still."""
+    window_start, in_window = time.monotonic(), 0
+    while block := response.read1(BLOCK_BYTES):
+        yield block
+        in_window += len(block)
+        if time.monotonic() - window_start > timeout_sec:
+            if in_window < MIN_BYTES_PER_WINDOW:
+                raise TimeoutError
+            window_start, in_window = time.monotonic(), 0
+
+
+def _cause(error: BaseException, timeout_sec: float) -> str:
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    match reason:
+        case socket.gaierror():
+            return "the host name cannot be resolved"
+        case TimeoutError():
+            return f"no answer within {timeout_sec:g} s"
+        case ssl.SSLError():
+            return f"no secure connection ({reason.reason or reason})"
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case OSError():
+            return str(reason.strerror or reason)
+        case _:
+            return str(reason) or type(reason).__name__
+
+
+@contextmanager
+def _progress(name: str, start: int, total: int) -> Iterator:
+    """A progress bar on stderr where that is a terminal; one logged line where it is not."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        log.info("downloading %s (%.1f MB)", name, total / 1e6)
+        yield lambda byte_count: None
+        return
+    columns = (
+        TextColumn("downloading {task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(name, total=total or None, completed=start)
+        yield lambda byte_count: bar.advance(task, byte_count)

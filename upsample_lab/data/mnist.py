@@ -1,0 +1,87 @@
+"""MNIST and Fashion-MNIST, read from their archives as they were published; nothing is unpacked to disk.
+
+Only the images are needed, not the labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from upsample_lab.data.download import RemoteFile, fetch, md5_of
+from upsample_lab.data.idx import read_idx_images
+from upsample_lab.data.sets import DataError
+
+
+@dataclass(frozen=True)
+class IdxSource:
+    """Where a set's archives lie below the data root (torchvision's folders), and how they are recognised."""
+
+    folder: str
+    train: RemoteFile
+    test: RemoteFile
+
+
+# The digests are those that torchvision verifies (a test compares them). They are written out here since importing
+# torchvision takes as long again as importing torch, and a run's first step waits for it.
+MNIST = IdxSource(
+    "MNIST/raw",
+    RemoteFile("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", max_bytes=10 << 20),
+    RemoteFile("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", max_bytes=2 << 20),
+)
+FASHION_MNIST = IdxSource(
+    "FashionMNIST/raw",
+    RemoteFile("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", max_bytes=32 << 20),
+    RemoteFile("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79", max_bytes=8 << 20),
+)
+
+
+def prepare_idx(source: IdxSource, root: Path, mirrors: Sequence[str], timeout_sec: float) -> None:
+    """Make sure that both archives are there and whole; writes only where something is missing or damaged.
+
+    Raises:
+        DataError: an archive is missing or damaged, and cannot be downloaded.
+    """
+    folder = root / source.folder
+    problems = {file: problem for file in (source.train, source.test) if (problem := _locate(folder, file)[1])}
+    if not problems:
+        return
+    try:
+        fetch(list(problems), folder, mirrors, timeout_sec)
+    except DataError as error:
+        raise DataError(f"{'; '.join(problems.values())}; {error}") from error
+
+
+def load_idx(source: IdxSource, root: Path) -> tuple[Tensor, Tensor]:
+    """Training and test images, uint8 ``[N, 1, H, W]``.
+
+    Raises:
+        DataError: an archive is missing or damaged.
+    """
+    images = []
+    for file in (source.train, source.test):
+        path, problem = _locate(root / source.folder, file)
+        if path is None:
+            raise DataError(problem)
+        images.append(read_idx_images(path))
+    return images[0], images[1]
+
+
+def _locate(folder: Path, file: RemoteFile) -> tuple[Path | None, str]:
+    """The archive if its digest is right, else its unpacked twin; or None, and what is wrong."""
+    archive, unpacked = folder / file.name, folder / file.name.removesuffix(".gz")
+    problem = f"{file.name} is not in {folder}"
+    try:
+        if archive.is_file():
+            if md5_of(archive) == file.md5:
+                return archive, ""
+            problem = f"{archive} is damaged (its MD5 is not {file.md5})"
+        if unpacked.is_file():
+            read_idx_images(unpacked)
+            return unpacked, ""
+    except OSError as error:
+        problem = f"{archive} cannot be read ({error.strerror})"
+    except DataError as error:
+        problem = str(error)
+    return None, problem
