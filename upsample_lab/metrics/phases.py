@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from upsample_lab.metrics._images import ImageArray, as_images, check_period
+from upsample_lab.metrics._sums import Sums
 from upsample_lab.metrics.ftest import anova_p_value
 
 _ROUNDING_SHARE = 1e-12
@@ -18,7 +19,7 @@ _ROUNDING_SHARE = 1e-12
 
 
 class PhaseVariance(NamedTuple):
-    """`ratio`: share of the residual's variance that is between phases, in [0, 1]. `p_value`: chance of that by luck."""
+    """`ratio`: the share of a residual's variance that is between phases. `p_value`: its chance to be luck alone."""
 
     ratio: float
     p_value: float
@@ -49,9 +50,8 @@ class ResidualPhases:
 
     def __init__(self, period: int = 2) -> None:
         self.period = period
-        self._phase_sum: Tensor | None = None  # [C, period, period], sums of pixels
-        self._square_sum: Tensor | None = None  # [C], sums of squared pixels
-        self._pixels_per_phase = 0
+        self._sums = Sums()
+        self._pixels_per_phase = 0  # of one channel
 
     def update(self, residual: ImageArray) -> None:
         """Add the residuals `output - target` of a batch, `[N, C, H, W]`."""
@@ -60,31 +60,22 @@ class ResidualPhases:
         check_period(self.period, (height, width))
         rows, columns = height // self.period, width // self.period
         values = values[..., : rows * self.period, : columns * self.period]
-        phase_sum = phase_means(values, self.period).sum(dim=0) * (rows * columns)
-        square_sum = values.square().sum(dim=(0, 2, 3))
-        self._phase_sum = phase_sum if self._phase_sum is None else self._phase_sum + phase_sum
-        self._square_sum = square_sum if self._square_sum is None else self._square_sum + square_sum
+        self._sums.add(
+            phases=phase_means(values, self.period).sum(dim=0) * (rows * columns),  # [C, period, period]
+            squares=values.square().sum(dim=(0, 2, 3)),  # [C]
+        )
         self._pixels_per_phase += values.shape[0] * rows * columns
 
     def compute(self) -> PhaseVariance:
-        """The figure over everything added so far.
-
-        Raises:
-            ValueError: nothing was added, or it was not finite.
-        """
-        if self._phase_sum is None or self._square_sum is None:
-            raise ValueError("phase variance has no images to work on: call update first")
-        means = self._phase_sum.flatten(1).cpu() / self._pixels_per_phase
-        energy = self._square_sum.cpu()
+        """The figure over everything added so far; `ValueError` if that is nothing, or not finite."""
+        sums = self._sums.read()
+        means, squares = sums["phases"].flatten(1) / self._pixels_per_phase, sums["squares"]
         channels, phases = means.shape
         count = self._pixels_per_phase * phases  # pixels of one channel
         centre = means.mean(dim=1, keepdim=True)
-        between = float((means - centre).square().sum() * self._pixels_per_phase)
-        total = float((energy - count * centre.squeeze(1).square()).sum())
-        mean_square = float(energy.sum())
-        if not (between < float("inf") and mean_square < float("inf")):
-            raise ValueError("the residual is not finite (NaN or infinity), so its phase variance is undefined")
-        if total <= _ROUNDING_SHARE * mean_square:
+        between = float((means - centre).square().sum()) * self._pixels_per_phase
+        total = float((squares - count * centre.squeeze(1).square()).sum())
+        if total <= _ROUNDING_SHARE * float(squares.sum()):
             return PhaseVariance(0.0, 1.0)
         ratio = min(1.0, between / total)
         return PhaseVariance(ratio, anova_p_value(ratio, channels * (phases - 1), channels * (count - phases)))

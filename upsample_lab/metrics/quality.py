@@ -14,7 +14,7 @@ A single wrong pixel, by a single one of 255 levels, in an image of 392 x 392 is
 SSIM_WINDOW_PX = 11
 SSIM_SIGMA_PX = 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
-_CHUNK_PIXELS = 2**20  # the filters' working set for one slice of a batch: 8 MiB a map in float64
+_CHUNK_PIXELS = 2**18  # of one slice of a batch: 2 MiB a map in float64, which stays in the cache
 
 
 def psnr(output: Tensor, target: Tensor, *, data_range: float = 1.0) -> Tensor:
