@@ -1,26 +1,45 @@
 """Image quality and upsampling artifacts, measured. Imports nothing else of the package.
 
-`quality`: PSNR and SSIM. `phases`: what repeats with the pixel's phase. `meter`: all of it over a validation set.
+`quality` has PSNR and SSIM, `phases` what repeats with a pixel's phase, `spectrum` lines and the radial spectrum;
+`artifacts` gathers the two for images without a target, `meter` everything for a validation set with targets;
+`losses` has the differentiable counterparts for training.
 """
 
-from upsample_lab.metrics.meter import QualityMeter
-from upsample_lab.metrics.phases import (
+from upsample_lab.metrics.artifacts import (
+    LINE_PERIODS,
+    ORIENTATIONS,
+    ArtifactMeter,
     PhaseVariance,
+    RadialSpectrum,
     dc_phase_variation,
     energy_by_period,
+    image_artifacts,
+    line_energy_db,
     nearest_residual,
     phase_variance,
+    radial_power_spectrum,
 )
+from upsample_lab.metrics.losses import phase_gain_penalty, spectral_loss
+from upsample_lab.metrics.meter import QualityMeter
 from upsample_lab.metrics.quality import PSNR_CEILING_DB, psnr, ssim
 
 __all__ = [
+    "LINE_PERIODS",
+    "ORIENTATIONS",
     "PSNR_CEILING_DB",
+    "ArtifactMeter",
     "PhaseVariance",
     "QualityMeter",
+    "RadialSpectrum",
     "dc_phase_variation",
     "energy_by_period",
+    "image_artifacts",
+    "line_energy_db",
     "nearest_residual",
+    "phase_gain_penalty",
     "phase_variance",
     "psnr",
+    "radial_power_spectrum",
+    "spectral_loss",
     "ssim",
 ]
