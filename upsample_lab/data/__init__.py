@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from upsample_lab.data.cifar import CIFAR10, load_cifar, prepare_cifar
 from upsample_lab.data.glyphs import make_glyphs
 from upsample_lab.data.loader import BatchLoader, eval_batches
 from upsample_lab.data.mnist import FASHION_MNIST, MNIST, load_idx, prepare_idx
@@ -68,6 +69,8 @@ def prepare(config: Any) -> Prepared:
 def _prepare_files(config: Any) -> None:
     if config.name in IDX_SOURCES:
         prepare_idx(IDX_SOURCES[config.name], _root(config), config.mirrors, config.timeout_sec)
+    elif config.name == "cifar10":
+        prepare_cifar(CIFAR10, _root(config), config.mirrors, config.timeout_sec)
 
 
 def load_images(config: Any) -> ImageSets:
@@ -87,6 +90,8 @@ def _read(config: Any) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     match config.name:
         case "mnist" | "fashion_mnist":
             return *load_idx(IDX_SOURCES[config.name], _root(config)), ()
+        case "cifar10":
+            return *load_cifar(CIFAR10, _root(config)), ()
         case "glyphs":
             train = make_glyphs(config.train_count, config.glyph_seed, stream=0)
             return train, make_glyphs(config.test_count, config.glyph_seed, stream=1), ()
