@@ -284,7 +284,7 @@ class TrainerOptions:
     memory_format: str = setting(
         "layout of images and weights in memory", choices=("channels_last", "contiguous"), identity=False
     )
-    log_every_steps: int = setting("steps between two reports of the training loss", low=1)
+    log_every_steps: int = setting("steps between two reports of the training loss", low=1, identity=False)
     validate_every_epochs: int = setting("epochs between two validations; one more at the end", low=1)
     checkpoint_every_sec: float = setting("seconds between two checkpoints", above=0, identity=False)
     reconstruction_count: int = setting("validation images shown as reconstructions", low=1, high=64, identity=False)
@@ -495,3 +495,29 @@ def _check_sizes(data: DataOptions, model: ModelOptions) -> None:
 def _check_loss(config: TrainConfig) -> None:
     if config.trainer.loss == "bce" and config.model.output != "sigmoid":
         raise ConfigError("trainer.loss=bce: needs model.output=sigmoid, since it compares probabilities")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# passport
+
+
+@dataclass
+class PassportConfig:
+    """Everything that `scripts/passport.py` takes."""
+
+    upsample: UpsampleOptions = MISSING
+    conv: ConvOptions = MISSING
+    in_channels: int = setting("channels that go into the upsampler", low=1, high=1024)
+    out_channels: int = setting("channels that come out of it", low=1, high=1024)
+    scale: int = setting("upsampling factor", low=2, high=4)
+    size: int = setting("side of the low-resolution test images in pixels", low=16, high=128)
+    seed: int = setting("decides the initial weights and the random test images", low=0, high=2**31 - 1)
+    device: str = setting(
+        "where to measure",
+        pattern=r"cpu|cuda(:\d+)?",
+        pattern_help="cpu, cuda or cuda:<number>",
+    )
+    output_root: str = setting("the passport is written to <output_root>/passports/<name>/")
+
+
+ConfigStore.instance().store(name="passport_schema", node=PassportConfig, provider="upsample_lab")
