@@ -1,0 +1,124 @@
+"""What `scripts/explain.py` does, after the command line has been read."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from upsample_lab.cli.main import BadRequest, run_script
+
+from .algebra import Derivation
+from .options import ExplainConfig, PlanConfig, derivation_of
+
+USAGE = """
+Derive the transposed convolution with symbols, for one small image: as text, picture, animation or page.
+
+  python scripts/explain.py                                       4x4 input, 3x3 kernel, as text
+  python scripts/explain.py input_size=5 stride=2 to=png          the picture
+  python scripts/explain.py input_size=5 stride=2 to=gif          the kernel slides, both ways side by side
+  python scripts/explain.py input_size=5 stride=2 to=html         one page to step through, no network needed
+  python scripts/explain.py plan image_size=28 stages=3 scale=2   which layers give back an encoder's sizes; plan --help
+"""
+
+PLAN_USAGE = """
+List every transposed convolution that gives back the sizes of an encoder of strided convolutions.
+
+  python scripts/explain.py plan image_size=28 stages=3 scale=2
+"""
+
+DEFAULT_FOLDER = Path("outputs") / "explain"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    words = list(sys.argv[1:] if words is None else words)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without subscripts shows question marks, not a traceback
+    if words[:1] == ["plan"]:
+        return run_script("explain_plan", PLAN_USAGE, run_plan, words[1:])
+    return run_script("explain", USAGE, run_derivation, words)
+
+
+def run_plan(config: PlanConfig) -> int:
+    """Print the plan."""
+    from upsample_lab.conv.arithmetic import plan_sizes
+
+    from .plan import plan_text
+
+    try:
+        plan = plan_sizes(
+            config.image_size,
+            config.stages,
+            config.scale,
+            config.encoder_kernel_size,
+            config.encoder_padding,
+            config.max_kernel_size,
+        )
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    print(plan_text(plan), end="")
+    return 0
+
+
+def run_derivation(config: ExplainConfig) -> int:
+    """Write the derivation to its file and say where it is; text is printed too."""
+    derivation = derivation_of(config)
+    path = Path(config.output) if config.output else default_path(config)
+    suffix = SUFFIXES[config.to]
+    if path.suffix.lower() != suffix:
+        raise BadRequest(f"output={config.output}: must end in {suffix}, since to={config.to}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        WRITERS[config.to](derivation, path)
+    except OSError as error:
+        raise BadRequest(f"output={path}: cannot be written: {error.strerror or error}") from None
+    print(path)
+    return 0
+
+
+def default_path(config: ExplainConfig) -> Path:
+    """``outputs/explain/i5-k3-s2-p0.png`` and the like."""
+    name = f"i{config.input_size}-k{config.kernel_size}-s{config.stride}-p{config.padding}"
+    return DEFAULT_FOLDER / f"{name}{SUFFIXES[config.to]}"
+
+
+# ------------------------------------------------------------------------------------------------------------ writers
+#
+# Each imports what it draws with only when it is asked for.
+
+
+def _write_text(derivation: Derivation, path: Path) -> None:
+    from .text import derivation_text
+
+    text = derivation_text(derivation)
+    print(text)
+    path.write_text(text, encoding="utf-8")
+
+
+def _write_png(derivation: Derivation, path: Path) -> None:
+    from .picture import draw_derivation
+
+    draw_derivation(derivation).savefig(path)
+
+
+def _write_gif(derivation: Derivation, path: Path) -> None:
+    from .animation import write_animation
+
+    write_animation(derivation, path)
+
+
+def _write_html(derivation: Derivation, path: Path) -> None:
+    from .page import derivation_page
+
+    path.write_text(derivation_page(derivation), encoding="utf-8")
+
+
+SUFFIXES = {"text": ".txt", "png": ".png", "gif": ".gif", "html": ".html"}
+WRITERS: dict[str, Callable[[Derivation, Path], None]] = {
+    "text": _write_text,
+    "png": _write_png,
+    "gif": _write_gif,
+    "html": _write_html,
+}

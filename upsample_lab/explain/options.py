@@ -1,0 +1,55 @@
+"""What `scripts/explain.py` takes: the schema of `configs/explain.yaml` and `configs/explain_plan.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hydra.core.config_store import ConfigStore
+
+from upsample_lab.config import ConfigError, setting
+
+from .algebra import Derivation
+
+DRAWN_INPUT_LIMIT = 8
+"""Largest input that pictures show: with more, symbols are too small to read on a slide."""
+
+
+@dataclass
+class ExplainConfig:
+    """The derivation for one kernel size, stride and padding."""
+
+    input_size: int = setting("side of the input X in pixels; up to 8 for png, gif and html", low=1, high=10)
+    kernel_size: int = setting("side of the kernel W", low=1, high=6)
+    stride: int = setting("step of the kernel", low=1, high=5)
+    padding: int = setting("zeros around the input", low=0, high=4)
+    to: str = setting("what to write", choices=("text", "png", "gif", "html"))
+    output: str | None = setting("file to write; null for outputs/explain/<name>")
+
+
+@dataclass
+class PlanConfig:
+    """The sizes of an encoder and a decoder."""
+
+    image_size: int = setting("side of the image in pixels", low=1, high=65536)
+    stages: int = setting("strided convolutions of the encoder", low=1, high=16)
+    scale: int = setting("stride of each", low=2, high=8)
+    encoder_kernel_size: int = setting("kernel of the encoder's convolutions", low=1, high=32)
+    encoder_padding: int = setting("padding of the encoder's convolutions", low=0, high=32)
+    max_kernel_size: int = setting("largest kernel of the decoder to list", low=1, high=32)
+
+
+ConfigStore.instance().store(name="explain_schema", node=ExplainConfig, provider="upsample_lab")
+ConfigStore.instance().store(name="explain_plan_schema", node=PlanConfig, provider="upsample_lab")
+
+
+def derivation_of(config: ExplainConfig) -> Derivation:
+    """The derivation that the options ask for. Raises ConfigError where the options do not fit together."""
+    if config.to != "text" and config.input_size > DRAWN_INPUT_LIMIT:
+        raise ConfigError(
+            f"input_size={config.input_size}: to={config.to} draws inputs of up to {DRAWN_INPUT_LIMIT} pixels; "
+            f"to=text writes up to 10"
+        )
+    try:
+        return Derivation(config.input_size, config.kernel_size, config.stride, config.padding)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

@@ -1,0 +1,152 @@
+"""The size planner's answer as text: the sizes, the trap if there is one, its fixes, and every layer that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from upsample_lab.conv.arithmetic import DecoderStage, InverseOption, SizePlan
+
+from .text import INDENT, columns
+
+_HEADER = ("kernel_size", "stride", "padding", "output_padding", "shift_px", "")
+
+
+def plan_text(plan: SizePlan) -> str:
+    """The plan, section by section."""
+    sections = [_sizes(plan)]
+    if not plan.is_exact:
+        sections.append(_fixes(plan))
+    sections += [_options(plan), _legend(plan)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _sizes(plan: SizePlan) -> str:
+    encoder = plan.encoder
+    lines = [
+        f"Encoder: {arrow(plan.encoder_sizes)}   "
+        f"(kernel {encoder.kernel_size}, stride {encoder.stride}, padding {encoder.padding} in each of "
+        f"{_count(plan.stage_count, 'stage')})",
+        f"Decoder: {arrow(plan.upsampled_sizes)}   (every stage multiplies by {plan.scale})",
+        "",
+    ]
+    if plan.is_exact:
+        total = plan.scale**plan.stage_count
+        return "\n".join(
+            [*lines, f"Exact: {plan.image_size} is a multiple of {plan.scale}^{plan.stage_count} = {total}."]
+        )
+    back = plan.encoder_sizes[::-1]
+    stage = next(i for i, (got, had) in enumerate(zip(plan.upsampled_sizes, back, strict=True)) if got != had)
+    small, large, got = back[stage - 1], back[stage], plan.upsampled_sizes[stage]
+    rounded = "rounded up" if small * plan.scale > large else "rounded down"
+    lines.append(
+        f"The trap: {large} is no multiple of {plan.scale}, and the encoder {rounded}, {large} → {small}. A decoder "
+        f"stage that multiplies by {plan.scale} makes {small} → {got}, not {large}; the reconstruction would have "
+        f"{plan.upsampled_sizes[-1]} pixels instead of {plan.image_size}."
+    )
+    return "\n".join(lines)
+
+
+def _fixes(plan: SizePlan) -> str:
+    sizes = " or ".join(map(str, plan.exact_image_sizes))
+    fixes = [
+        f"pad, crop or resize the image to {sizes} pixels, which {_count(plan.stage_count, 'stage')} divide exactly"
+    ]
+    if plan.exact_stage_count:
+        coarse = plan.image_size // plan.scale**plan.exact_stage_count
+        fixes.append(
+            f"stop after {_count(plan.exact_stage_count, 'stage')}, at {coarse}×{coarse}; any upsampler then fits"
+        )
+    choice = _undoing_choice(plan)
+    if choice:
+        steps = ", ".join(
+            f"{stage.input_size} → {stage.output_size} with output_padding={option.output_padding}"
+            for stage, option in zip(plan.decoder, choice, strict=True)
+        )
+        first = choice[0]
+        fixes.append(
+            f"undo the rounding stage by stage with transposed convolutions, kernel_size={first.kernel_size} "
+            f"padding={first.padding}: {steps}"
+        )
+    return "\n".join(["Fixes, best first:", *(f"{INDENT}{i}. {fix}" for i, fix in enumerate(fixes, start=1))])
+
+
+def _undoing_choice(plan: SizePlan) -> list[InverseOption]:
+    """One kernel and padding, as near to centred as there is, whose output_padding alone differs between the stages."""
+
+    def rank(option: InverseOption) -> tuple[bool, bool, float, int]:
+        return (
+            option.leaves_gaps,
+            not option.stride_divides_kernel,
+            abs(option.shift_px),
+            abs(option.kernel_size - plan.encoder.kernel_size),
+        )
+
+    for option in sorted(plan.decoder[0].options, key=rank):
+        matching = [
+            next((o for o in s.options if (o.kernel_size, o.padding) == (option.kernel_size, option.padding)), None)
+            for s in plan.decoder
+        ]
+        if all(matching):
+            return [o for o in matching if o is not None]
+    return []
+
+
+def _options(plan: SizePlan) -> str:
+    parts = ["Transposed convolutions that give back each size exactly:"]
+    for stages in _grouped(plan.decoder):
+        steps = ", ".join(f"{stage.input_size} → {stage.output_size}" for stage in stages)
+        parts += ["", INDENT + steps]
+        options = stages[0].options
+        if options:
+            parts += columns([_HEADER, *map(_row, options)])
+        else:
+            parts.append(
+                f"{INDENT}none: the encoder's kernel and padding change the size by more than a stage can undo"
+            )
+    return "\n".join(parts)
+
+
+def _grouped(stages: Iterable[DecoderStage]) -> list[list[DecoderStage]]:
+    """Stages that have the same options, together."""
+    groups: list[list[DecoderStage]] = []
+    for stage in stages:
+        same = next((group for group in groups if group[0].options == stage.options), None)
+        if same is None:
+            groups.append([stage])
+        else:
+            same.append(stage)
+    return groups
+
+
+def _row(option: InverseOption) -> Sequence[str]:
+    notes = []
+    if not option.stride_divides_kernel:
+        notes.append("uneven: the stride does not divide the kernel")
+    if option.leaves_gaps:
+        notes.append("gaps")
+    return (
+        str(option.kernel_size),
+        str(option.stride),
+        str(option.padding),
+        str(option.output_padding),
+        f"{option.shift_px:+.1f}" if option.shift_px else "0",
+        "; ".join(notes),
+    )
+
+
+def _legend(plan: SizePlan) -> str:
+    return "\n".join(
+        [
+            f"shift_px: how far the kernel lies from the middle of the {plan.scale}×{plan.scale} pixels it stands for.",
+            "uneven: neighbouring pixels get different numbers of taps, so untrained weights already make a checkerboard.",
+            "gaps: some pixels get no tap at all and hold only the bias.",
+        ]
+    )
+
+
+def arrow(sizes: Iterable[int]) -> str:
+    return " → ".join(map(str, sizes))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
