@@ -1,6 +1,6 @@
 """Power spectra: the energy of single lines over their neighbourhood, and the radial power spectrum.
 
-Powers are summed over images before any ratio is taken, so a pattern counts whatever its sign in each image.
+Both work on powers, so a pattern counts whatever its sign in each image.
 """
 
 import math
@@ -36,6 +36,7 @@ class SpectralLines:
     def __init__(self, periods: tuple[int, ...] = LINE_PERIODS) -> None:
         self.periods = periods
         self._sums = Sums()
+        self._image_count = 0
 
     def update(self, images: ImageArray) -> None:
         """Add a batch `[N, C, H, W]`."""
@@ -43,14 +44,15 @@ class SpectralLines:
         height, width = values.shape[-2:]
         for period in self.periods:
             check_period(period, (height, width), repeats=MIN_REPEATS)
-        power = _power_near_lines(values, self.periods).sum(dim=(0, 1))
-        self._sums.add(power=power, square=values.square().mean(dim=(-2, -1)).sum())
+        self._sums.add(ratios_db=_line_ratios_db(values, self.periods).sum(dim=0))
+        self._image_count += values.shape[0]
 
     def compute(self) -> dict[int, dict[Orientation, float]]:
         """The figures over everything added so far; `ValueError` if that is nothing, or not finite."""
-        sums = self._sums.read()
-        floor = _FLOOR_SHARE * float(sums["square"])
-        return {period: _line_ratios_db(sums["power"], i, floor) for i, period in enumerate(self.periods)}
+        rows = (self._sums.read()["ratios_db"] / self._image_count).tolist()
+        return {
+            period: dict(zip(ORIENTATIONS, row, strict=True)) for period, row in zip(self.periods, rows, strict=True)
+        }
 
 
 def line_energy_db(images: ImageArray, periods: tuple[int, ...] = LINE_PERIODS) -> dict[int, dict[Orientation, float]]:
@@ -62,9 +64,13 @@ def line_energy_db(images: ImageArray, periods: tuple[int, ...] = LINE_PERIODS) 
     Each image less its (windowed) mean is multiplied by a Hann window (von Hann's raised cosine; Harris, "On the use
     of windows for harmonic analysis", Proc. IEEE 66(1), 1978) and transformed at exactly `1/p`, also where that is no
     bin of the image's size. The neighbours are two bins (`2 / size`) below and above in the line's own direction, where
-    the window's transform is zero; their geometric mean stands for the smooth spectrum under the line. Both powers
-    are sums over images and channels. A smooth spectrum gives about 0 dB, most images less; the result lies within
-    ±120 dB.
+    the window's transform is zero; their geometric mean stands for the smooth spectrum under the line. Powers are
+    summed over channels, and the result is the mean of the images' own decibels, so that a few loud images do not hide
+    the line in the others.
+
+    White noise gives 0 dB, but -3 dB for period 2 along an axis and -4 dB for its diagonal, whose bins are real, not
+    complex. One image's ratio scatters by some 8 dB, the mean of n images by `8 / sqrt(n)`. A line without any
+    neighbourhood is held below some 120 dB by a floor at 1e-12 of the image's mean square; a black image gives 0 dB.
 
     Raises:
         TypeError, ValueError: see `as_images` and `check_period`; an image must show a period three times.
@@ -100,23 +106,17 @@ def _windowed_waves(size: int, periods: tuple[int, ...], like: Tensor) -> tuple[
     return (torch.cos(angle) * window, torch.sin(angle) * window), window
 
 
-def _line_ratios_db(power: Tensor, index: int, floor: float) -> dict[Orientation, float]:
-    """Ratios of one period from the summed grid `[2, F, F]`, whose rows and columns are 0, then (low, line, high)."""
-    low, line, high = (1 + 3 * index + offset for offset in range(3))
-    both = power.sum(dim=0)  # (1/p, 1/p) and (1/p, -1/p) are two directions of one checkerboard
-    cells: dict[Orientation, list[float]] = {
-        "horizontal": [float(power[0, 0, f]) for f in (line, low, high)],
-        "vertical": [float(power[0, f, 0]) for f in (line, low, high)],
-        "diagonal": [float(both[f, f]) for f in (line, low, high)],
-    }
-    return {name: _decibels(at + floor, below + floor, above + floor) for name, (at, below, above) in cells.items()}
-
-
-def _decibels(line: float, below: float, above: float) -> float:
-    """`line` over the geometric mean of its neighbours; black images, with no power at all, give 0 dB."""
-    if below == 0 or above == 0:
-        return 0.0
-    return 10 * math.log10(line) - 5 * math.log10(below) - 5 * math.log10(above)
+def _line_ratios_db(images: Tensor, periods: tuple[int, ...]) -> Tensor:
+    """Each image's own ratios: `[N, C, H, W] -> [N, len(periods), len(ORIENTATIONS)]`."""
+    power = _power_near_lines(images, periods).sum(dim=1)
+    # The grid's rows and columns are 0, then (below, line, above) for each period.
+    triples = torch.arange(1, power.shape[-1], device=power.device).unflatten(0, (len(periods), 3))
+    horizontal, vertical = power[:, 0, 0, triples], power[:, 0, triples, 0]
+    diagonal = power[:, :, triples, triples].sum(dim=1)  # (1/p, 1/p) and (1/p, -1/p): two directions of one pattern
+    cells = torch.stack((horizontal, vertical, diagonal), dim=2)
+    floor = _FLOOR_SHARE * images.square().mean(dim=(-2, -1)).sum(dim=1) + torch.finfo(images.dtype).tiny
+    below, line, above = (cells + floor[:, None, None, None]).log10().unbind(dim=-1)
+    return 10 * line - 5 * (below + above)
 
 
 class RadialPower:
