@@ -14,6 +14,7 @@ from torch import Tensor
 
 from upsample_lab.data.cifar import CIFAR10, load_cifar, prepare_cifar
 from upsample_lab.data.glyphs import make_glyphs
+from upsample_lab.data.image_folder import FolderSettings, load_image_folder
 from upsample_lab.data.loader import BatchLoader, eval_batches
 from upsample_lab.data.mnist import FASHION_MNIST, MNIST, load_idx, prepare_idx
 from upsample_lab.data.sets import DataError, ImageSets, dataset_digest, split_sets
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 IDX_SOURCES = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}
+DOWNLOADED = (*IDX_SOURCES, "cifar10")
 FALLBACK = "glyphs"
 
 
@@ -59,10 +61,9 @@ def prepare(config: Any) -> Prepared:
         reason = f"data={config.name}: {error}"
         if fallback is not None:
             return Prepared(fallback, reason)
-        raise DataError(
-            f"{reason}. Set data.root (or UPSAMPLE_LAB_DATA) to a folder that has the files, "
-            f"or use the built-in set with data={FALLBACK}"
-        ) from error
+        if config.name in DOWNLOADED:
+            reason += ". Set data.root (or UPSAMPLE_LAB_DATA) to a folder that has the files, or take data=glyphs"
+        raise DataError(reason) from error
     return Prepared(config.name)
 
 
@@ -71,6 +72,8 @@ def _prepare_files(config: Any) -> None:
         prepare_idx(IDX_SOURCES[config.name], _root(config), config.mirrors, config.timeout_sec)
     elif config.name == "cifar10":
         prepare_cifar(CIFAR10, _root(config), config.mirrors, config.timeout_sec)
+    elif config.name != FALLBACK:
+        _read(config)  # converts a folder of images, where that was not done before
 
 
 def load_images(config: Any) -> ImageSets:
@@ -92,6 +95,9 @@ def _read(config: Any) -> tuple[Tensor, Tensor, tuple[str, ...]]:
             return *load_idx(IDX_SOURCES[config.name], _root(config)), ()
         case "cifar10":
             return *load_cifar(CIFAR10, _root(config)), ()
+        case "image_folder":
+            settings = FolderSettings(config.image_size, config.channels, config.test_fraction)
+            return load_image_folder(_root(config), config.path, settings, config.cache_dir)
         case "glyphs":
             train = make_glyphs(config.train_count, config.glyph_seed, stream=0)
             return train, make_glyphs(config.test_count, config.glyph_seed, stream=1), ()

@@ -17,14 +17,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from upsample_lab.data.progress import progress
 from upsample_lab.data.sets import DataError
 
 log = logging.getLogger(__name__)
@@ -132,7 +130,10 @@ def _append(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> None:
             continues = response.status == 206 and _range_start(response) == have
             start = have if continues else 0
             total = start + int(response.headers.get("Content-Length") or 0)
-            with part.open("ab" if continues else "wb") as out, _progress(file.name, start, total) as advance:
+            with (
+                part.open("ab" if continues else "wb") as out,
+                progress(f"downloading {file.name}", total, start=start) as advance,
+            ):
                 for block in _blocks(response, timeout_sec):
                     if out.tell() + len(block) > file.max_bytes:
                         raise MirrorError(f"it sends more than {file.max_bytes} bytes", dead=False)
@@ -213,23 +214,3 @@ def _cause(error: BaseException, timeout_sec: float) -> str:
             return str(reason.strerror or reason)
         case _:
             return str(reason) or type(reason).__name__
-
-
-@contextmanager
-def _progress(name: str, start: int, total: int) -> Iterator:
-    """A progress bar on stderr where that is a terminal; one logged line where it is not."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        log.info("downloading %s (%.1f MB)", name, total / 1e6)
-        yield lambda byte_count: None
-        return
-    columns = (
-        TextColumn("downloading {task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(name, total=total or None, completed=start)
-        yield lambda byte_count: bar.advance(task, byte_count)

@@ -50,7 +50,7 @@ def prepare_idx(source: IdxSource, root: Path, mirrors: Sequence[str], timeout_s
     try:
         fetch(list(problems), folder, mirrors, timeout_sec)
     except DataError as error:
-        raise DataError(f"{'; '.join(problems.values())}; {error}") from error
+        raise DataError(f"{next(iter(problems.values()))}; {error}") from error
 
 
 def load_idx(source: IdxSource, root: Path) -> tuple[Tensor, Tensor]:
