@@ -87,26 +87,57 @@ class UpsampleOptions:
 
     name: str = MISSING
 
+    def check(self) -> None:
+        """Raise `ConfigError` if options that are each allowed do not go together."""
+
+
+KERNEL_AFTER_RESIZE = "side of the convolution's kernel in pixels"
+ORDER_HELP = "whether the image is resized before the convolution or after it, at 1/s² of the cost"
+ORDERS = ("resize_first", "conv_first")
+
 
 @option("upsample", "deconv")
 @dataclass
 class DeconvOptions(UpsampleOptions):
-    kernel_size: int = setting(
-        "side of the kernel in pixels; checkers most when scale does not divide it", low=2, high=8
-    )
+    kernel_size: int = setting("side of the kernel in pixels", low=2, high=8)
     init: str = setting("how the kernel starts", choices=("random", "bilinear"))
 
 
 @option("upsample", "nearest")
 @dataclass
 class NearestOptions(UpsampleOptions):
-    kernel_size: int = setting("side of the convolution after the resize", low=1, high=9, odd=True)
+    kernel_size: int = setting(KERNEL_AFTER_RESIZE, low=1, high=9, odd=True)
+    order: str = setting(ORDER_HELP, choices=ORDERS)
 
 
 @option("upsample", "bilinear")
 @dataclass
 class BilinearOptions(UpsampleOptions):
-    kernel_size: int = setting("side of the convolution after the resize", low=1, high=9, odd=True)
+    kernel_size: int = setting(KERNEL_AFTER_RESIZE, low=1, high=9, odd=True)
+    order: str = setting(ORDER_HELP, choices=ORDERS)
+
+
+def upsample_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of one upsampler, without its name: those given, checked, and the rest from its YAML file.
+
+    For the library's own use; a composed configuration has been checked already. Raises `ConfigError`.
+    """
+    names = choices("upsample")
+    if name not in names:
+        raise ConfigError(f"upsample={name}: must be one of {', '.join(names)}{nearest(str(name), names)}")
+    cls, values = GROUPS["upsample"][name], option_values("upsample", name)
+    del values["name"]
+    for key, value in given.items():
+        if key not in values:
+            options = ", ".join(values) or "none"
+            hint = nearest(key, values)
+            raise ConfigError(f"upsample.{key}={value}: unknown; the options of {name} are {options}{hint}")
+        if type(value) is not typing.get_type_hints(cls)[key]:
+            raise ConfigError(f"upsample.{key}={value!r}: must be {allowed_text(cls, key)}")
+        _check_leaf(f"upsample.{key}", cls, key, value)
+    values.update(given)
+    cls(name=name, **values).check()
+    return values
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -513,9 +544,9 @@ class PassportConfig:
     size: int = setting("side of the low-resolution test images in pixels", low=16, high=128)
     seed: int = setting("decides the initial weights and the random test images", low=0, high=2**31 - 1)
     device: str = setting(
-        "where to measure",
-        pattern=r"cpu|cuda(:\d+)?",
-        pattern_help="cpu, cuda or cuda:<number>",
+        "where to measure; auto takes CUDA when there is one",
+        pattern=r"auto|cpu|cuda(:\d+)?",
+        pattern_help="auto, cpu, cuda or cuda:<number>",
     )
     output_root: str = setting("the passport is written to <output_root>/passports/<name>/")
 

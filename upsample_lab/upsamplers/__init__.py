@@ -1,0 +1,76 @@
+"""Upsamplers, one a file: `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`.
+
+A module of this folder whose name has no leading underscore holds one upsampler, and its name is the upsampler's:
+adding one takes that file, a dataclass of its options in `upsample_lab/config.py`, and `configs/upsample/<name>.yaml`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import operator
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+from upsample_lab.config import ConfigError, option_values, upsample_options
+from upsample_lab.upsamplers.base import Algorithms, Upsampler
+
+__all__ = ["UPSAMPLERS", "Algorithms", "Upsampler", "build_upsampler"]
+
+
+def _discover() -> dict[str, type[Upsampler]]:
+    found = {}
+    for module_info in pkgutil.iter_modules(__path__):
+        name = module_info.name
+        if name.startswith("_") or name in ("base", "table"):
+            continue
+        module = importlib.import_module(f"{__name__}.{name}")
+        classes = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, Upsampler) and value.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise ImportError(f"{module.__name__} must define one upsampler, and defines {len(classes)}")
+        found[name] = classes[0]
+    return dict(sorted(found.items()))
+
+
+UPSAMPLERS: dict[str, type[Upsampler]] = _discover()
+
+
+def build_upsampler(
+    name: str,
+    in_channels: int,
+    out_channels: int,
+    scale: int = 2,
+    *,
+    algorithms: Algorithms | None = None,
+    **options: Any,
+) -> Upsampler:
+    """The upsampler of that name, for `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`.
+
+    options     as in `configs/upsample/<name>.yaml`, where those that are not given come from
+    algorithms  of its convolutions; None for those of `configs/conv/custom.yaml`
+
+    Raises ValueError, with one line, for an unknown name, an unknown option, or a value that is out of range.
+    """
+    values = upsample_options(name, options)
+    sizes = {"in_channels": in_channels, "out_channels": out_channels, "scale": scale}
+    lowest = {"in_channels": 1, "out_channels": 1, "scale": 2}
+    checked = {argument: _integer(argument, value, lowest[argument]) for argument, value in sizes.items()}
+    if algorithms is None:
+        defaults = option_values("conv", "custom")
+        algorithms = Algorithms(defaults["conv2d"], defaults["conv_transpose2d"])
+    make: Callable[..., Upsampler] = UPSAMPLERS[name]
+    return make(**checked, algorithms=algorithms, **values)
+
+
+def _integer(argument: str, value: Any, lowest: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < lowest:
+        raise ConfigError(f"{argument}={value}: must be an integer from {lowest} up")
+    return number

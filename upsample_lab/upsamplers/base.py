@@ -1,10 +1,12 @@
-"""What every upsampler is: a module from `[N, C_in, H, W]` to `[N, C_out, s·H, s·W]`."""
+"""What every upsampler is: a module from `[N, C_in, H, W]` to `[N, C_out, s·H, s·W]` that can say what it costs."""
 
 from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
+
+from upsample_lab.upsamplers._formula import evaluate
 
 
 class Algorithms(NamedTuple):
@@ -22,10 +24,30 @@ class Upsampler(nn.Module):
         guide   None, or what the encoder remembers of the place that it downsampled: the positions of the maxima of
                 each s x s window, `[N, C_guide, H, W]` as `torch.nn.functional.max_pool2d(..., return_indices=True)`
                 gives them. Only upsamplers with `needs_guide` read it.
-        returns [N, C_out, s·H, s·W]
+        returns [N, C_out, s·H, s·W], channels-last in memory where the input is
+
+    A class says of itself, for the table of docs/upsamplers.md:
+
+    equation                 the definition in one line
+    source                   where it comes from
+    linear                   whether the output is an affine function of the input (the guide held fixed)
+    shift_equivariant        which shifts of the input shift the output, away from borders
+    failure_modes            what is known to go wrong
+    parameter_count_formula  trainable numbers
+    macs_per_pixel_formula   multiply-accumulates for one output pixel, all channels, mean over the phases, away from
+                             borders; an instance replaces it where its options change it
+
+    Formulas use the names that `symbols` gives: `C_in`, `C_out`, `s`, `k`, …, and `H`, `W` for the input's size.
     """
 
     needs_guide: ClassVar[bool] = False
+    equation: ClassVar[str]
+    source: ClassVar[str]
+    linear: ClassVar[bool]
+    shift_equivariant: ClassVar[str]
+    failure_modes: ClassVar[str]
+    parameter_count_formula: ClassVar[str]
+    macs_per_pixel_formula: str
 
     def __init__(self, in_channels: int, out_channels: int, scale: int) -> None:
         super().__init__()
@@ -35,3 +57,18 @@ class Upsampler(nn.Module):
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def symbols(self) -> dict[str, int]:
+        """The values of the names in the formulas; subclasses add their own."""
+        return {"C_in": self.in_channels, "C_out": self.out_channels, "s": self.scale}
+
+    def parameter_count(self) -> int:
+        """`parameter_count_formula` for this instance."""
+        return int(evaluate(self.parameter_count_formula, self.symbols()))
+
+    def macs_per_pixel(self, height: int = 32, width: int = 32) -> float:
+        """`macs_per_pixel_formula` for this instance; the size of the input in pixels matters to `fourier` alone."""
+        return evaluate(self.macs_per_pixel_formula, {**self.symbols(), "H": height, "W": width})
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, scale={self.scale}"
