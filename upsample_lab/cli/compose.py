@@ -7,6 +7,8 @@ the value, what is allowed, and the nearest match. Nothing here imports torch.
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from upsample_lab.config import (
@@ -49,7 +51,7 @@ def compose_one(config_name: str, words: Sequence[str]) -> Any:
 
 
 def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
-    """Every configuration of a sweep, checked, in the order in which Hydra's sweeper runs them. Raises `ConfigError`."""
+    """Every configuration of a sweep, checked, in the order of Hydra's sweeper. Raises `ConfigError`."""
     overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in words]}
     sweep = {**_preset_sweep(config_name, list(overrides.values())), **overrides}
     axes = [list(_axis(override, config_name)) for override in sweep.values()]
@@ -67,6 +69,41 @@ def groups_of(config_name: str) -> tuple[str, ...]:
     """The groups in the defaults list of `configs/<config_name>.yaml`."""
     defaults = OmegaConf.select(OmegaConf.load(CONFIG_DIR / f"{config_name}.yaml"), "defaults") or []
     return tuple(str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig))
+
+
+def command_words(config_name: str, config: Any) -> list[str]:
+    """The shortest command line, but for presets, that composes to `config`: what differs from the defaults."""
+    default = compose_one(config_name, [])
+    choices_made = {
+        group: getattr(config, group).name
+        for group in groups_of(config_name)
+        if group != "experiment" and hasattr(getattr(config, group), "name")
+    }
+    groups = {group: name for group, name in choices_made.items() if name != getattr(default, group).name}
+    base = _values(_base(config_name, tuple(groups.items())))
+    changed = {key: value for key, value in _values(OmegaConf.structured(config)).items() if base.get(key) != value}
+    return [f"{key}={value}" for key, value in groups.items()] + [
+        f"{key}={_word(value)}" for key, value in changed.items()
+    ]
+
+
+def _values(config: DictConfig) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key in leaf_keys(config):
+        value = OmegaConf.select(config, key)
+        values[key] = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
+    return values
+
+
+def _word(value: Any) -> str:
+    """A value as the command line takes it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return "[" + ",".join(map(_word, value)) + "]"
+    if isinstance(value, str) and not re.fullmatch(r"[\w./:@-]*", value):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""What it takes to repeat a run: code version, packages, machine, command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from upsample_lab.data import ImageSets, dataset_digest
+
+PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "safetensors")
+DIFF_LIMIT_BYTES = 1_000_000
+
+
+def capsule(device: torch.device, images: ImageSets, command: str) -> dict[str, Any]:
+    """Git commit and diff, package versions, machine, the images' digest, and the exact command."""
+    return {
+        "command": command,
+        "git": _git_state(Path(__file__).parents[2]),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cpu_count": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": str(device),
+            "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        },
+        "data": {
+            "name": images.name,
+            "digest": dataset_digest(images),
+            "train": len(images.train),
+            "validation": len(images.validation),
+            "test": len(images.test),
+            "notes": list(images.notes),
+        },
+    }
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit, and whatever differs from it; None outside a git checkout, as in an installed wheel."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    diff = _git(folder, "diff", "HEAD") or ""
+    shortened = diff if len(diff) <= DIFF_LIMIT_BYTES else diff[:DIFF_LIMIT_BYTES] + "\n[cut]"
+    return {"commit": commit.strip(), "diff": shortened, "clean": not diff}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.decode("utf-8", "replace")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

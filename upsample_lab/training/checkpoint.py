@@ -1,0 +1,118 @@
+"""Checkpoints: tensors in safetensors files, which hold no code, with a checksum over every byte that matters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from upsample_lab.training.files import replacing
+
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint cannot be read, or its content does not match its checksum. The message is one line."""
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write tensors and a small JSON-able state to `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(dict(state), sort_keys=True)
+    with replacing(path) as temporary:
+        save_file(stored, temporary, metadata={"state": text, "sha256": _checksum(stored, text)})
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and the state. Raises `DamagedCheckpoint`; `FileNotFoundError` where there is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+        if metadata["sha256"] != _checksum(tensors, metadata["state"]):
+            raise DamagedCheckpoint(f"{path}: content does not match its checksum")
+        return tensors, json.loads(metadata["state"])
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise DamagedCheckpoint(f"{path}: not a checkpoint of this project, or damaged ({error})") from None
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The state of a training
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+
+
+def restore_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy the weights in, each into the memory layout that the model already has."""
+    prefix = "model."
+    weights = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise DamagedCheckpoint(f"checkpoint does not fit the model: {' '.join(str(error).split())}") from None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors as `optimizer.<parameter number>.<name>`; its settings come from the configuration."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{number}.{name}": value
+        for number, values in state.items()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        part, _, rest = key.partition(".")
+        if part == "optimizer":
+            number, _, name = rest.partition(".")
+            state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def save_last(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write `last`, keeping the one before it as `previous` in case the disk spoils this one."""
+    if (folder / LAST).exists():
+        os.replace(folder / LAST, folder / PREVIOUS)
+    save(folder / LAST, tensors, state)
+
+
+def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
+    """The newest checkpoint that is whole, with warnings about those that are not; None where there is none at all.
+
+    Raises `DamagedCheckpoint` where there are checkpoints but none is whole: starting again must be asked for.
+    """
+    damaged: list[str] = []
+    for name in (LAST, PREVIOUS):
+        try:
+            return *load(folder / name), damaged
+        except FileNotFoundError:
+            continue
+        except DamagedCheckpoint as error:
+            damaged.append(str(error))
+    if damaged:
+        raise DamagedCheckpoint(f"{'; '.join(damaged)}; run.mode=fresh starts again beside this run")
+    return None

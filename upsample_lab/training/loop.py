@@ -1,0 +1,242 @@
+"""The training loop: initialise, restore, loop, finish."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from PIL import Image
+
+from upsample_lab.config import ConfigError, TrainConfig
+from upsample_lab.data import BatchLoader, ImageSets
+from upsample_lab.models import ConvolutionalAutoencoder, build_model
+from upsample_lab.training import checkpoint
+from upsample_lab.training.display import Display
+from upsample_lab.training.evaluation import evaluate
+from upsample_lab.training.files import replacing
+from upsample_lab.training.losses import reconstruction_loss
+from upsample_lab.training.optimizer import clip_gradients, make_optimizer
+from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
+from upsample_lab.training.run import RunDirectory
+from upsample_lab.training.schedule import learning_rate, total_steps, validates_at
+from upsample_lab.training.stopping import StopRequest
+from upsample_lab.training.sums import Sums
+from upsample_lab.training.tracking import Tracker
+
+MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+
+@dataclasses.dataclass
+class Progress:
+    """What a resumed training must know beside its tensors."""
+
+    step: int = 0  # finished steps
+    best_step: int = 0
+    best_psnr_db: float = float("-inf")
+    seconds: float = 0.0  # of all sittings together
+
+
+class Training:
+    """One training of one configuration, from its last checkpoint where there is one.
+
+    `run()` returns the final figures. It raises `TrainingFailed` when numbers are no longer finite, `Interrupted` after
+    a signal (the state is saved by then), and `DamagedCheckpoint` when no checkpoint of a started run is whole.
+    """
+
+    def __init__(
+        self, config: TrainConfig, images: ImageSets, device: torch.device, run: RunDirectory, display: Display
+    ) -> None:
+        # ---- Initialise: all that the seed decides -------------------------------------------------------------------
+        trainer = config.trainer
+        self.config, self.trainer, self.images, self.device = config, trainer, images, device
+        self.directory, self.display = run, display
+        memory_format = MEMORY_FORMATS[trainer.memory_format]
+        model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
+        self.model = model.to(self.device).to(memory_format=memory_format)
+        self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw
+        self.optimizer = make_optimizer(config.optim, self.model)
+        self.loader = BatchLoader(
+            images.train, trainer.batch_size, config.seed, device=self.device, memory_format=memory_format
+        )
+        self.steps = total_steps(trainer, self.loader.steps_per_epoch)
+        self.sums = Sums(self.device)
+        self.progress = Progress()
+        self.resumed = self.restore()
+        self.watch = Stopwatch(self.progress.seconds)
+
+    # ---- Restore: the same state as if the run had never stopped -----------------------------------------------------
+
+    def restore(self) -> bool:
+        saved = checkpoint.load_last(self.directory.checkpoints)
+        if saved is None:
+            return False
+        tensors, state, warnings = saved
+        checkpoint.restore_model(self.model, tensors)
+        checkpoint.restore_optimizer(self.optimizer, tensors)
+        self.sums.values.copy_(tensors["sums"])
+        self.progress = Progress(**state)
+        self.display.resumed(self.progress.step, self.steps, warnings)
+        return True
+
+    def save(self) -> None:
+        self.progress.seconds = self.watch.total()
+        tensors = {**checkpoint.model_tensors(self.model), **checkpoint.optimizer_tensors(self.optimizer)}
+        tensors["sums"] = self.sums.values
+        checkpoint.save_last(self.directory.checkpoints, tensors, dataclasses.asdict(self.progress))
+        self.watch.saved()
+
+    # ---- Loop --------------------------------------------------------------------------------------------------------
+
+    def run(self, stop: StopRequest) -> dict[str, Any]:
+        progress, trainer = self.progress, self.trainer
+        resume_step = progress.step if self.resumed else None
+        with Tracker(self.directory.path, resume_step) as tracker, self.display.progress(self.steps, progress.step):
+            if not self.resumed:
+                self.validate(tracker)  # an artifact may be there at birth
+                self.save()
+            self.watch.reported(progress.step)
+            while progress.step < self.steps:
+                rate = self.step()
+                progress.step += 1
+                if progress.step % trainer.log_every_steps == 0 or progress.step == self.steps:
+                    self.report(tracker, rate)
+                if validates_at(progress.step, trainer, self.loader.steps_per_epoch, self.steps):
+                    self.validate(tracker)
+                    self.save()
+                elif stop.requested or self.watch.since_save() > trainer.checkpoint_every_sec:
+                    self.save()
+                self.display.stepped(progress.step)
+                stop.check()
+            return self.finish(tracker)
+
+    def step(self) -> float:
+        """One step of gradient descent; returns its learning rate."""
+        config, step = self.config, self.progress.step
+        rate = learning_rate(config.optim, step / self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(step_seed(config.seed, step))
+        batch = self.loader.batch(step)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trainer.precision == "bf16"):
+            raw = self.raw(batch)
+        loss = reconstruction_loss(self.trainer.loss, self.model, raw, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        grad_norm = clip_gradients(self.model, config.optim.clip_grad_norm)
+        self.optimizer.step()
+        self.sums.add(step, loss, grad_norm)
+        return rate
+
+    def report(self, tracker: Tracker, rate: float) -> None:
+        figures = self.sums.take()  # waits for the device, so that the time below is that of finished steps
+        steps, seconds = self.watch.reported(self.progress.step)
+        figures |= {"optim/lr": rate, "speed/images_per_sec": steps * self.loader.batch_size / seconds}
+        tracker.report(self.progress.step, figures, time_sec=self.watch.total())
+        self.display.reported(figures)
+
+    # ---- Validate ----------------------------------------------------------------------------------------------------
+
+    def validate(self, tracker: Tracker) -> None:
+        with self.watch.paused():
+            progress = self.progress
+            figures = self.evaluate(self.images.validation, "val")
+            tracker.report(progress.step, figures, time_sec=self.watch.total())
+            self.draw(tracker)
+            self.display.validated(progress.step, self.loader.steps_per_epoch, figures)
+            if figures["val/psnr_db"] > progress.best_psnr_db:
+                progress.best_psnr_db, progress.best_step = figures["val/psnr_db"], progress.step
+                best = self.directory.checkpoints / checkpoint.BEST
+                checkpoint.save(best, checkpoint.model_tensors(self.model), {"step": progress.step})
+
+    def evaluate(self, images: torch.Tensor, name: str) -> dict[str, float]:
+        period = self.config.model.total_stride
+        figures = evaluate(self.model, images, loss=self.trainer.loss, period=period, device=self.device)
+        return {f"{name}/{key}": value for key, value in figures.items()}
+
+    @torch.no_grad()
+    def draw(self, tracker: Tracker) -> None:
+        """Reconstructions of the same validation images every time, as a PNG and in TensorBoard; the kernels there."""
+        step = self.progress.step
+        inputs = self.images.validation[: self.trainer.reconstruction_count].to(self.device).float() / 255
+        self.model.eval()
+        grid = reconstruction_grid(inputs, self.model(inputs))
+        self.model.train()
+        tracker.image("reconstructions", grid, step)
+        self.directory.reconstructions.mkdir(exist_ok=True)
+        with replacing(self.directory.reconstructions / f"step-{step:08d}.png") as temporary:
+            Image.fromarray(grid).save(temporary, format="PNG")
+        if isinstance(self.model, ConvolutionalAutoencoder):
+            for place, weight in self.model.decoder_kernels().items():
+                tracker.image(f"kernels/{place}", kernel_grid(weight), step)
+
+    # ---- Finish: the best weights, judged by images that chose nothing -----------------------------------------------
+
+    def finish(self, tracker: Tracker) -> dict[str, Any]:
+        tensors, _ = checkpoint.load(self.directory.checkpoints / checkpoint.BEST)
+        checkpoint.restore_model(self.model, tensors)
+        figures = self.evaluate(self.images.test, "test")
+        tracker.report(self.steps, figures, time_sec=self.watch.total())
+        tracker.hparams(self.config, figures)
+        seconds = self.watch.total()
+        return {
+            "steps": self.steps,
+            "best_step": self.progress.best_step,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            **figures,
+            "val/psnr_db": self.progress.best_psnr_db,
+            "seconds": round(seconds, 2),
+        }
+
+
+class Stopwatch:
+    """The clock of one sitting: time since the last report, since the last checkpoint, and of all sittings."""
+
+    def __init__(self, seconds_before: float) -> None:
+        self._start = time.monotonic() - seconds_before
+        self._saved_at = self._reported_at = time.monotonic()
+        self._reported_step = 0
+
+    def total(self) -> float:
+        return time.monotonic() - self._start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time spent inside does not count as time of the steps since the last report."""
+        entered = time.monotonic()
+        yield
+        self._reported_at += time.monotonic() - entered
+
+    def saved(self) -> None:
+        self._saved_at = time.monotonic()
+
+    def since_save(self) -> float:
+        return time.monotonic() - self._saved_at
+
+    def reported(self, step: int) -> tuple[int, float]:
+        """Steps and seconds since the last report, which this one becomes."""
+        now = time.monotonic()
+        passed = step - self._reported_step, now - self._reported_at
+        self._reported_step, self._reported_at = step, now
+        return passed
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of `trainer.device`; `auto` takes CUDA when there is one. Raises `ConfigError` where it is missing."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"trainer.device={name}: this machine has {count} CUDA devices; use auto or cpu")
+    return device
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of whatever a step draws, so that a resumed run draws the same."""
+    key = hashlib.sha256(f"step {seed} {step}".encode()).digest()
+    return int.from_bytes(key[:8], "big") >> 1

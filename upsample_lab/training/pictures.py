@@ -1,0 +1,60 @@
+"""Pictures of a run: reconstructions beside their originals, and the decoder's kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+ERROR_GAIN = 4  # errors of a trained model are faint: |error| x 4 fills the range at a quarter of it
+SHOWN_PX = 84  # images smaller than this are enlarged by a whole factor
+LABEL_PX, GAP_PX, FONT_PX = 76, 2, 15
+KERNELS_SHOWN = 8
+
+
+def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
+    """Three labelled rows, one column an image: input, output, |error| x 4.
+
+    Images `[N, C, H, W]` in [0, 1], C = 1 or 3; returns uint8 `[H', W', 3]`. Pixels are enlarged by repetition, so
+    that what is seen of a checkerboard is the checkerboard's own.
+    """
+    inputs, outputs = inputs.detach().float().cpu(), outputs.detach().float().cpu().clamp(0, 1)
+    error = ((outputs - inputs).abs() * ERROR_GAIN).clamp(0, 1)
+    rows = [("input", inputs), ("output", outputs), (f"error x{ERROR_GAIN}", error)]
+    return np.concatenate([_labelled(label, _strip(images)) for label, images in rows])
+
+
+def _strip(images: Tensor) -> np.ndarray:
+    """`[N, C, H, W]` in [0, 1] side by side, uint8 `[H', N·W', 3]`."""
+    factor = max(1, SHOWN_PX // images.shape[-1])
+    pixels = (images * 255).round().to(torch.uint8)
+    pixels = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+    pixels = pixels.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    padded = torch.nn.functional.pad(pixels, (0, 0, 0, GAP_PX, 0, GAP_PX), value=255)
+    return torch.cat(list(padded), dim=1).numpy()
+
+
+def _labelled(label: str, strip: np.ndarray) -> np.ndarray:
+    card = Image.new("RGB", (LABEL_PX, strip.shape[0]), "white")
+    draw = ImageDraw.Draw(card)
+    font = ImageFont.load_default(FONT_PX)
+    draw.text((LABEL_PX - 6, strip.shape[0] // 2), label, fill="black", font=font, anchor="rm")
+    return np.concatenate([np.asarray(card), strip], axis=1)
+
+
+def kernel_grid(weight: Tensor) -> np.ndarray:
+    """The first 8 x 8 kernels of `[A, B, k, k]` as uint8 `[H', W', 3]`: blue negative, white zero, red positive.
+
+    All share one scale, the largest magnitude shown.
+    """
+    shown = weight[:KERNELS_SHOWN, :KERNELS_SHOWN].detach().float().cpu()
+    scaled = shown / shown.abs().max().clamp_min(1e-12)
+    red, blue = 1 + scaled.clamp(max=0), 1 - scaled.clamp(min=0)
+    green = 1 - scaled.abs()
+    pixels = (torch.stack([red, green, blue], -1) * 255).round().to(torch.uint8)
+    factor = max(1, 32 // pixels.shape[2])
+    pixels = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    pixels = torch.nn.functional.pad(pixels, (0, 0, 0, GAP_PX, 0, GAP_PX), value=160)
+    rows, columns, height, width, _ = pixels.shape
+    return pixels.permute(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3).numpy()

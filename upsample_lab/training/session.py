@@ -1,0 +1,128 @@
+"""One run from its configuration to its outcome: images, directory, lock, training, status."""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upsample_lab.config import ConfigError, TrainConfig, check_values, load_option
+from upsample_lab.training.display import Display
+from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory, run_path
+from upsample_lab.training.stopping import Interrupted, StopRequest
+
+if TYPE_CHECKING:  # a finished run is answered without importing torch
+    import torch
+
+    from upsample_lab.data import ImageSets
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `state` is that of its status file; `trained` is False where the result was there already."""
+
+    path: Path
+    state: str
+    trained: bool
+    summary: dict[str, Any] | None = None
+    reason: str | None = None
+    exit_status: int = 0
+
+
+def run_training(config: TrainConfig, display: Display, command: str) -> Outcome:
+    """Train, resume or skip the run of a configuration; `command` repeats it and is kept in its capsule.
+
+    Raises `ConfigError` for what the user must mend, before anything is written; `RunHeld` while another process has
+    the run. A training that fails or is interrupted is an outcome, not an exception.
+    """
+    done = _finished(config)
+    if done is None:
+        config = with_available_data(config, display)
+        done = _finished(config)
+    if done is not None:
+        return done
+    device, images = _load(config)
+    run = RunDirectory(run_path(config))
+    with run.locked(), StopRequest() as stop:
+        if run.status()["state"] == COMPLETE:  # another process was quicker
+            return Outcome(run.path, COMPLETE, trained=False, summary=run.summary())
+        return _train(config, images, device, run, display, stop, command)
+
+
+def _finished(config: TrainConfig) -> Outcome | None:
+    run = RunDirectory(run_path(config))
+    if run.status()["state"] != COMPLETE or (summary := run.summary()) is None:
+        return None
+    return Outcome(run.path, COMPLETE, trained=False, summary=summary)
+
+
+def with_available_data(config: TrainConfig, display: Display) -> TrainConfig:
+    """The configuration with the dataset that is really there: its own, or its fallback with a warning.
+
+    Downloads what is missing. Raises `ConfigError` where there is neither.
+    """
+    from upsample_lab.data import DataError, prepare
+
+    try:
+        prepared = prepare(config.data)
+    except DataError as error:
+        raise ConfigError(str(error)) from None
+    if prepared.name == config.data.name:
+        return config
+    display.warn(f"{prepared.reason}. Training on {prepared.name} instead; the run's name says so.")
+    data = dataclasses.replace(load_option("data", prepared.name), limit=config.data.limit)
+    fallen_back = dataclasses.replace(config, data=data)
+    check_values(fallen_back)
+    return fallen_back
+
+
+def _load(config: TrainConfig) -> tuple[torch.device, ImageSets]:
+    """Device and images, before anything is written."""
+    from upsample_lab.data import DataError, load_images
+    from upsample_lab.training.loop import choose_device
+
+    try:
+        return choose_device(config.trainer.device), load_images(config.data)
+    except DataError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _train(
+    config: TrainConfig,
+    images: ImageSets,
+    device: torch.device,
+    run: RunDirectory,
+    display: Display,
+    stop: StopRequest,
+    command: str,
+) -> Outcome:
+    from upsample_lab.training.capsule import capsule
+    from upsample_lab.training.checkpoint import DamagedCheckpoint
+    from upsample_lab.training.files import write_json, write_text
+    from upsample_lab.training.loop import Training
+    from upsample_lab.training.sums import TrainingFailed
+
+    for note in images.notes:
+        display.warn(note)
+    run.set_status(RUNNING)
+    try:
+        run.write_config(config)
+        write_json(run.path / "capsule.json", capsule(device, images, command))
+        figures = Training(config, images, device, run, display).run(stop)
+    except Interrupted as stopped:
+        run.set_status(INTERRUPTED, str(stopped))
+        return Outcome(run.path, INTERRUPTED, True, reason=str(stopped), exit_status=stopped.exit_status)
+    except (TrainingFailed, DamagedCheckpoint) as error:
+        run.set_status(FAILED, str(error))
+        return Outcome(run.path, FAILED, True, reason=str(error), exit_status=1)
+    except Exception as error:
+        write_text(run.path / "error.log", traceback.format_exc())
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        run.set_status(FAILED, reason)
+        return Outcome(run.path, FAILED, True, reason=f"{reason}; details in {run.path / 'error.log'}", exit_status=1)
+    summary = {"data": images.name, "upsample": config.upsample.name, "model": config.model.name, "seed": config.seed}
+    run.write_summary(summary | figures)
+    run.set_status(COMPLETE)
+    return Outcome(run.path, COMPLETE, True, summary | figures)

@@ -1,0 +1,104 @@
+"""Where figures go: `metrics.jsonl`, the truth, and TensorBoard's event file, a view of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from upsample_lab.config import TrainConfig
+from upsample_lab.training.run import identity
+
+TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
+VAL_METRICS = ("val/loss", "val/psnr_db", "val/ssim", "val/phase_variance", "val/phase_p_value")
+TEST_METRICS = ("test/loss", "test/psnr_db", "test/ssim", "test/phase_variance", "test/phase_p_value")
+TIMES = ("speed/images_per_sec", "time_sec")  # the only values of metrics.jsonl that two equal runs may differ in
+HPARAM_METRICS = ("test/psnr_db", "test/ssim", "test/phase_variance", "test/loss")
+
+
+class Tracker:
+    """Reports of one run.
+
+    `resume_step` is the step of the checkpoint that the run goes on from, or None at its start: what was reported
+    after it is cut off `metrics.jsonl` and hidden in TensorBoard, since it will be reported again.
+    """
+
+    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+        self._file = folder / "metrics.jsonl"
+        _keep_until(self._file, resume_step)
+        self._lines = self._file.open("a", encoding="utf-8")
+        purge_step = None if resume_step is None else resume_step + 1
+        self._board = SummaryWriter(str(folder), purge_step=purge_step, max_queue=1000, flush_secs=10)
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.close()
+        self._board.close()
+
+    def report(self, step: int, values: Mapping[str, float], *, time_sec: float) -> None:
+        """One line of `metrics.jsonl`, and a point on each curve."""
+        line = {
+            "step": step,
+            "time_sec": round(time_sec, 3),
+            **{name: _finite(value) for name, value in values.items()},
+        }
+        self._lines.write(json.dumps(line, allow_nan=False) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def image(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """A picture, uint8 `[H, W, 3]`."""
+        self._board.add_image(name, pixels, step, dataformats="HWC")
+
+    def hparams(self, config: TrainConfig, figures: Mapping[str, float]) -> None:
+        """Settings and final figures into this very run (`add_hparams` would start a second one beside it)."""
+        shown = {name: figures[name] for name in HPARAM_METRICS if name in figures}
+        for summary in hparams(flat_settings(identity(config)), shown):
+            self._board._get_file_writer().add_summary(summary)
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
+    """Nested settings as `group.key: value`, with lists as words."""
+    flat: dict[str, int | float | str | bool] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flat_settings(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, int | float | str) else str(value)
+    return flat
+
+
+def _finite(value: float) -> float | str:
+    """JSON has no NaN or infinity; they are written as words, so that a line never becomes unreadable."""
+    return float(value) if math.isfinite(value) else str(value)
+
+
+def _keep_until(file: Path, step: int | None) -> None:
+    """Cut everything after `step` (all of it for None), and a last line torn by a crash."""
+    kept = [line for line in read_metrics(file) if step is not None and line["step"] <= step]
+    file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """The reports in `metrics.jsonl`; an unfinished last line, as a killed process leaves it, is passed over."""
+    if not file.exists():
+        return []
+    lines = []
+    for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
