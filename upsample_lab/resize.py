@@ -5,7 +5,7 @@ Along one axis, output pixel ``o`` of an image of ``n`` pixels looks at the posi
     ``x = (o + ½) / s - ½``                  half-pixel centres: pixels are areas, and the images' borders coincide
     ``x = o (n - 1) / (s·n - 1)``            ``align_corners``: the centres of the outermost pixels coincide
 
-and takes the taps around it, ``y[o] = Σ_k w(x - k) u[clamp(k, 0, n-1)]``, with the interpolation kernel
+and sums the taps around it, ``y[o] = Σ_k w(x - k) u[clamp(k, 0, n-1)]``, with the interpolation kernel
 
     nearest    1 on ``[-½, ½)``
     bilinear   ``1 - |t|``                                                    on ``|t| < 1``
@@ -15,15 +15,17 @@ and takes the taps around it, ``y[o] = Σ_k w(x - k) u[clamp(k, 0, n-1)]``, with
 (R. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. ASSP 29(6), 1981, equation 4 and
 section III for the kernel with a free ``a``; ``-¾`` is the value of the common libraries.)
 
-So one axis is one small matrix, and an image is resized by two products, ``A_h U A_wᵀ``. Long axes are cut into tiles
-that share one matrix, which keeps the work per pixel bounded. Against weighted sums of shifted images this reads and
-writes memory fewer times; in exchange a NaN or an infinity spreads over the tile that it lies in.
+So one axis is one matrix, and an image is resized by two products, ``A_h U A_wᵀ``. That is also the fastest way for
+short axes, where one product replaces several passes over memory. On long axes, where a dense matrix would be mostly
+zeros, each output phase is a weighted sum of shifted images.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -32,7 +34,14 @@ from torch.autograd import Function
 
 MODES = ("nearest", "bilinear", "bicubic")
 BICUBIC_A = -0.75
-TILE_PX = 16  # input pixels of a tile; 8 to 32 measure alike
+DENSE_SIZE = 32  # longest axis, in pixels, that is resized by a dense matrix; measured with scripts/benchmark.py
+
+
+class Kernel(NamedTuple):
+    """An interpolation kernel ``w(t)``, t in input pixels, that vanishes for ``|t| >= reach``."""
+
+    weight: Callable[[float], float]
+    reach: int
 
 
 def resize(input: Tensor, scale: int, *, mode: str = "nearest", align_corners: bool = False) -> Tensor:
@@ -40,7 +49,8 @@ def resize(input: Tensor, scale: int, *, mode: str = "nearest", align_corners: b
 
     The same numbers as ``torch.nn.functional.interpolate(input, scale_factor=scale, mode=mode, …)``, with gradients of
     every order; dtype and memory format are the input's. ``align_corners`` has no meaning for nearest and is ignored.
-    Bicubic may overshoot the range of its input: only indices are clamped.
+    Bicubic may overshoot the range of its input: only indices are clamped. On axes of up to `DENSE_SIZE` pixels a NaN
+    or an infinity spreads along the axis, since it is multiplied with the zeros of the matrix too (not with nearest).
 
     Raises ValueError for an unknown mode, a scale below 1, an input without pixels or of another rank, and TypeError
     for a scale that is no integer or an input that is not floating point.
@@ -48,13 +58,46 @@ def resize(input: Tensor, scale: int, *, mode: str = "nearest", align_corners: b
     scale = _check(input, scale, mode)
     if input.dim() == 3:
         return resize(input.unsqueeze(0), scale, mode=mode, align_corners=align_corners).squeeze(0)
+    if scale == 1:
+        return input.clone()
     if mode == "nearest":
-        return _Repeat.apply(input, scale)
-    kernel = KERNELS[mode]
-    with torch.autocast(input.device.type, enabled=False):  # the products are resampling: not to be rounded to bf16
-        if is_channels_last(input):
-            return _resize_pixels_first(input.permute(0, 2, 3, 1), scale, kernel, align_corners).permute(0, 3, 1, 2)
-        return _resize_planes(input, scale, kernel, align_corners)
+        output: Tensor = _Linear.apply(input, partial(_repeat, scale=scale), partial(_sum_blocks, scale=scale))
+        return output
+    return resample(input, scale, KERNELS[mode], align_corners=align_corners)
+
+
+def resample(image: Tensor, scale: int, kernel: Kernel, *, align_corners: bool = False) -> Tensor:
+    """``[N, C, H, W] -> [N, C, s·H, s·W]`` with any interpolation kernel, borders repeated.
+
+    With ``scale=1`` it filters the image with the kernel's values at the whole numbers.
+    """
+    channels_last = is_channels_last(image)
+    for dim in (3, 2):  # columns first: fewer rows to work on
+        size = image.shape[dim]
+        if align_corners or size <= DENSE_SIZE:
+            matrix = _axis_matrix(size, scale, kernel, align_corners, image.dtype, image.device)
+            image = apply_matrix(image, matrix, dim, channels_last)
+        else:
+            taps = phase_taps(scale, kernel)
+            weave = partial(_weave, dim=dim, taps=taps, channels_last=channels_last)
+            unweave = partial(_unweave, dim=dim, taps=taps, channels_last=channels_last)
+            image = _Linear.apply(image, weave, unweave)
+    return image
+
+
+def apply_matrix(image: Tensor, matrix: Tensor, dim: int, channels_last: bool) -> Tensor:
+    """Multiply axis 2 (along a column) or 3 (along a row) of ``[N, C, H, W]`` by ``matrix [n_out, n]``; format is kept.
+
+    In channels-last memory whole pixels, and then whole rows, are the columns of the right-hand matrix.
+    """
+    with torch.autocast(image.device.type, enabled=False):  # resampling is not to be rounded to bf16
+        if not channels_last:
+            return image @ matrix.T if dim == 3 else matrix @ image
+        pixels = image.permute(0, 2, 3, 1)
+        if dim == 3:
+            return (matrix @ pixels).permute(0, 3, 1, 2)
+        rows = matrix @ pixels.flatten(2)
+        return rows.unflatten(2, pixels.shape[2:]).permute(0, 3, 1, 2)
 
 
 def is_channels_last(image: Tensor) -> bool:
@@ -68,105 +111,133 @@ def is_channels_last(image: Tensor) -> bool:
 # Interpolation kernels
 
 
-def _bilinear(t: Tensor) -> Tensor:
-    return (1 - t.abs()).clamp(min=0)
+def _bilinear(t: float) -> float:
+    return max(0.0, 1 - abs(t))
 
 
-def _bicubic(t: Tensor) -> Tensor:
-    a, t = BICUBIC_A, t.abs()
-    inner = ((a + 2) * t - (a + 3)) * t * t + 1
-    outer = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-    return torch.where(t < 1, inner, torch.where(t < 2, outer, torch.zeros_like(t)))
-
-
-class Kernel(NamedTuple):
-    """An interpolation kernel ``w(t)`` and its support: it is zero for ``|t| >= reach``."""
-
-    weight: Callable[[Tensor], Tensor]
-    reach: int
+def _bicubic(t: float) -> float:
+    a, t = BICUBIC_A, abs(t)
+    if t < 1:
+        return ((a + 2) * t - (a + 3)) * t * t + 1
+    return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a if t < 2 else 0.0
 
 
 KERNELS = {"bilinear": Kernel(_bilinear, 1), "bicubic": Kernel(_bicubic, 2)}
 
+Taps = tuple[tuple[int, float], ...]
+
+
+def taps_at(position: float, kernel: Kernel) -> Taps:
+    """The pixels that a position looks at, and their weights."""
+    first = math.floor(position) + 1 - kernel.reach
+    return tuple((k, kernel.weight(position - k)) for k in range(first, first + 2 * kernel.reach))
+
+
+def phase_taps(scale: int, kernel: Kernel) -> tuple[Taps, ...]:
+    """For each output phase r, the offsets d and weights of ``y[s·i + r] = Σ_d w_d u[i + d]``."""
+    return tuple(
+        tuple((offset, weight) for offset, weight in taps_at((phase + 0.5) / scale - 0.5, kernel) if weight != 0)
+        for phase in range(scale)
+    )
+
 
 # ----------------------------------------------------------------------------------------------------------------------
-# One axis as a matrix
+# Short axes: a matrix
 
 
-def interpolation_matrix(size: int, scale: int, mode: str, align_corners: bool = False) -> Tensor:
-    """The matrix ``[s·size, size]`` (float64) that bilinear or bicubic resizing applies along an axis of that size."""
-    return _axis_matrix(size, scale, KERNELS[mode], align_corners, torch.float64, torch.device("cpu"))
+def interpolation_matrix(size: int, scale: int, kernel: Kernel, align_corners: bool = False) -> Tensor:
+    """The matrix ``[s·size, size]``, float64, that resizing multiplies an axis of that size with."""
+    matrix = [[0.0] * size for _ in range(scale * size)]
+    for out, row in enumerate(matrix):
+        if align_corners:
+            position = out * (size - 1) / max(scale * size - 1, 1)
+        else:
+            position = (out + 0.5) / scale - 0.5
+        for k, weight in taps_at(position, kernel):
+            row[min(max(k, 0), size - 1)] += weight
+    return torch.tensor(matrix, dtype=torch.float64)
 
 
 _matrices: dict[tuple[object, ...], Tensor] = {}
 
 
 def _axis_matrix(
-    size: int, scale: int, kernel: Kernel, align_corners: bool, dtype: torch.dtype, device: torch.device, halo: int = 0
+    size: int, scale: int, kernel: Kernel, align_corners: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """`_build_matrix`, remembered, since it takes longer than resizing a small image does."""
-    arguments = (size, scale, kernel, align_corners, dtype, device, halo)
-    if torch.compiler.is_compiling():
-        return _build_matrix(*arguments)
-    if arguments not in _matrices:
+    """`interpolation_matrix`, remembered, since making it takes longer than resizing a small image does."""
+    key = (size, scale, kernel, align_corners, dtype, device)
+    if key not in _matrices:
         with torch.inference_mode(False):  # else a matrix first used in inference could not be trained through later
-            matrix = _build_matrix(*arguments)
-        if type(matrix) is not Tensor:  # under a mode that computes shapes only
-            return matrix
-        _matrices[arguments] = matrix
-    return _matrices[arguments]
-
-
-def _build_matrix(
-    size: int, scale: int, kernel: Kernel, align_corners: bool, dtype: torch.dtype, device: torch.device, halo: int
-) -> Tensor:
-    """The matrix ``[s·size, size + 2·halo]`` for the pixels of a tile and ``halo`` neighbours on each side."""
-    out = torch.arange(scale * size, dtype=torch.float64, device=device)
-    if align_corners:
-        position = out * ((size - 1) / max(scale * size - 1, 1))
-    else:
-        position = (out + 0.5) / scale - 0.5
-    taps = torch.arange(1 - kernel.reach, 1 + kernel.reach, device=device) + position.floor().long()[:, None]
-    weights = kernel.weight(position[:, None] - taps)
-    columns = (taps + halo).clamp(0, size + 2 * halo - 1)
-    zeros = torch.zeros(scale * size, size + 2 * halo, dtype=torch.float64, device=device)
-    return zeros.scatter_add(1, columns, weights).to(dtype)
-
-
-def _tiles(image: Tensor, dim: int, scale: int, kernel: Kernel, align_corners: bool) -> tuple[Tensor, Tensor]:
-    """The axis ``dim`` cut into ``[tiles, tile + 2·halo]`` pixels, borders repeated, and the matrix of each tile."""
-    size, halo = image.shape[dim], kernel.reach
-    if align_corners or size <= 2 * TILE_PX:  # with align_corners no two tiles would share a matrix
-        return image.unsqueeze(dim), _axis_matrix(size, scale, kernel, align_corners, image.dtype, image.device)
-    count = -(-size // TILE_PX)
-    tile = -(-size // count)
-    starts = torch.arange(count, device=image.device) * tile
-    indices = (starts[:, None] + torch.arange(-halo, tile + halo, device=image.device)).clamp(0, size - 1)
-    cut = image.index_select(dim, indices.flatten()).unflatten(dim, (count, tile + 2 * halo))
-    return cut, _axis_matrix(tile, scale, kernel, False, image.dtype, image.device, halo)
+            _matrices[key] = interpolation_matrix(size, scale, kernel, align_corners).to(device, dtype)
+    return _matrices[key]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Two axes, by memory format
+# Long axes, and nearest: sums of slices
 
 
-def _resize_planes(image: Tensor, scale: int, kernel: Kernel, align_corners: bool) -> Tensor:
-    """``[N, C, H, W]``: rows are contiguous, so the columns are resized first, by a product from the right."""
-    height, width = image.shape[2:]
-    tiles, matrix = _tiles(image, 3, scale, kernel, align_corners)
-    image = (tiles @ matrix.T).flatten(3)[..., : scale * width]
-    tiles, matrix = _tiles(image, 2, scale, kernel, align_corners)
-    return (matrix @ tiles).flatten(2, 3)[:, :, : scale * height].contiguous()
+class _Linear(Function):
+    """A linear map with its adjoint: the backward pass of each is the other, to any order."""
+
+    @staticmethod
+    def forward(image: Tensor, apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+        return apply(image)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.forth, ctx.back = inputs
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Linear.apply(gradient, ctx.back, ctx.forth), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        output: Tensor = _Linear.apply(tangent, ctx.forth, ctx.back)
+        return output
 
 
-def _resize_pixels_first(image: Tensor, scale: int, kernel: Kernel, align_corners: bool) -> Tensor:
-    """``[N, H, W, C]``: both products from the left, with whole pixels and then whole rows as columns of the matrix."""
-    height, width, channels = image.shape[1:]
-    tiles, matrix = _tiles(image, 2, scale, kernel, align_corners)
-    image = (matrix @ tiles).flatten(2, 3)[:, :, : scale * width]
-    tiles, matrix = _tiles(image.flatten(2), 1, scale, kernel, align_corners)
-    rows = (matrix @ tiles).flatten(1, 2)[:, : scale * height]
-    return rows.contiguous().unflatten(2, (scale * width, channels))
+def _empty(like: Tensor, dim: int, size: int, channels_last: bool) -> Tensor:
+    shape = [*like.shape[:dim], size, *like.shape[dim + 1 :]]
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=memory_format)
+
+
+def _weave(image: Tensor, dim: int, taps: tuple[Taps, ...], channels_last: bool) -> Tensor:
+    """``y[s·i + r] = Σ_d w_d u[clamp(i + d)]`` along an axis longer than the kernel."""
+    size, reach = image.shape[dim], max(abs(offset) for phase in taps for offset, _ in phase)
+    border = [reach if axis == dim else -1 for axis in range(4)]
+    first, last = (image.narrow(dim, at, 1).expand(*border[:dim], reach, *border[dim + 1 :]) for at in (0, size - 1))
+    padded = torch.cat([first, image, last], dim)
+    output = _empty(image, dim, len(taps) * size, channels_last)
+    for target, phase in zip(_phases(output, dim, len(taps)), taps, strict=True):
+        shifted = [(padded.narrow(dim, reach + offset, size), weight) for offset, weight in phase]
+        if len(shifted) == 2:
+            torch.lerp(shifted[0][0], shifted[1][0], shifted[1][1], out=target)
+            continue
+        torch.mul(shifted[0][0], shifted[0][1], out=target)
+        for pixels, weight in shifted[1:]:
+            target.add_(pixels, alpha=weight)
+    return output
+
+
+def _unweave(gradient: Tensor, dim: int, taps: tuple[Taps, ...], channels_last: bool) -> Tensor:
+    """The adjoint of `_weave`: every tap takes back what it gave, and the outermost pixels what the border gave."""
+    size = gradient.shape[dim] // len(taps)
+    output = _empty(gradient, dim, size, channels_last).zero_()
+    for source, phase in zip(_phases(gradient, dim, len(taps)), taps, strict=True):
+        for offset, weight in phase:
+            kept, start = size - abs(offset), max(offset, 0)
+            output.narrow(dim, start, kept).add_(source.narrow(dim, start - offset, kept), alpha=weight)
+            if offset:
+                beyond = source.narrow(dim, kept if offset > 0 else 0, abs(offset)).sum(dim, keepdim=True)
+                output.narrow(dim, size - 1 if offset > 0 else 0, 1).add_(beyond, alpha=weight)
+    return output
+
+
+def _phases(image: Tensor, dim: int, scale: int) -> tuple[Tensor, ...]:
+    """The s views of every s-th row or column."""
+    return image.unflatten(dim, (image.shape[dim] // scale, scale)).unbind(dim + 1)
 
 
 def _repeat(image: Tensor, scale: int) -> Tensor:
@@ -174,63 +245,19 @@ def _repeat(image: Tensor, scale: int) -> Tensor:
     batch, channels, height, width = image.shape
     if is_channels_last(image):
         blocks = image.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, scale, -1, scale, -1)
-        return blocks.reshape(batch, scale * height, scale * width, channels).permute(0, 3, 1, 2)
+        return blocks.reshape(batch, scale * height, scale * width, channels).contiguous().permute(0, 3, 1, 2)
     blocks = image[:, :, :, None, :, None].expand(-1, -1, -1, scale, -1, scale)
-    return blocks.reshape(batch, channels, scale * height, scale * width)
+    return blocks.reshape(batch, channels, scale * height, scale * width).contiguous()  # one pixel: no view of it
 
 
 def _sum_blocks(image: Tensor, scale: int) -> Tensor:
     """The adjoint of `_repeat`: the sum of each block, rows before columns, since whole rows add fastest."""
     for dim in (2, 3):
-        parts = image.unflatten(dim, (image.shape[dim] // scale, scale)).unbind(dim + 1)
-        image = parts[0] + parts[1] if scale > 1 else parts[0]
+        parts = _phases(image, dim, scale)
+        image = parts[0] + parts[1]
         for part in parts[2:]:
             image += part
     return image
-
-
-class _Repeat(Function):
-    """`_repeat` with a written backward pass: autograd's own sums over both axes at once, ten times slower."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(image: Tensor, scale: int) -> Tensor:
-        return _repeat(image, scale)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
-        ctx.scale = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _SumBlocks.apply(gradient, ctx.scale), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        return _Repeat.apply(tangent, ctx.scale)
-
-
-class _SumBlocks(Function):
-    """`_sum_blocks`; the backward pass of each is the other."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(image: Tensor, scale: int) -> Tensor:
-        return _sum_blocks(image, scale)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
-        ctx.scale = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Repeat.apply(gradient, ctx.scale), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        return _SumBlocks.apply(tangent, ctx.scale)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
