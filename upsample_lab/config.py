@@ -21,6 +21,8 @@ from typing import Any, ClassVar, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 PACKAGED_CONFIGS = Path(__file__).parent / "_configs"  # where a wheel puts them
 CONFIG_DIR = PACKAGED_CONFIGS if PACKAGED_CONFIGS.is_dir() else Path(__file__).parents[1] / "configs"
@@ -388,6 +390,22 @@ def load_option(group: str, name: str) -> Any:
     return OmegaConf.to_object(OmegaConf.merge(schema, values))
 
 
+def read_train_config(path: Path) -> TrainConfig:
+    """The configuration that a run directory's `config.yaml` holds, checked. Raises `ConfigError` with one line."""
+    try:
+        values: Any = OmegaConf.load(path)
+        names = {group: values[group].get("name", "default") for group in GROUPS if group in values}
+        schema = TrainConfig(**{group: GROUPS[group][name]() for group, name in names.items()})
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; a run directory is one that scripts/train.py made") from None
+    except (OmegaConfBaseException, YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+        raise ConfigError(f"{path}: not the configuration of a run ({' '.join(str(error).split())})") from None
+    assert isinstance(config, TrainConfig)
+    check_values(config)
+    return config
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # Checks
 
@@ -552,3 +570,25 @@ class PassportConfig:
 
 
 ConfigStore.instance().store(name="passport_schema", node=PassportConfig, provider="upsample_lab")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# evaluate
+
+
+@dataclass
+class EvaluateConfig:
+    """Everything that `scripts/evaluate.py` takes."""
+
+    run: str = setting("the run directory whose best checkpoint is evaluated")
+    images: str = setting("which images to evaluate on", choices=("test", "validation"))
+    count: int = setting("images in the picture", low=1, high=64)
+    data_root: str | None = setting("folder of the datasets; null for the one that the run was trained from")
+    device: str = setting(
+        "auto takes CUDA when there is one",
+        pattern=r"auto|cpu|cuda(:\d+)?",
+        pattern_help="auto, cpu, cuda or cuda:<number>",
+    )
+
+
+ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig, provider="upsample_lab")

@@ -218,7 +218,7 @@ def _assign(config: DictConfig, config_name: str, override: Override) -> None:
     key, line = override.key_or_group, override.input_line
     parent_key, _, name = key.rpartition(".")
     parent = _select(config, parent_key)
-    if not isinstance(parent, DictConfig) or name not in parent:
+    if not isinstance(parent, DictConfig) or parent._get_node(name) is None:
         raise ConfigError(f"{line}: no such key{_nearest_key(key, config, config_name)}")
     if isinstance(parent._get_node(name), DictConfig):
         inside = ", ".join(f"{key}.{leaf}" for leaf in leaf_keys(parent[name]))

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from upsample_lab.cli.compose import compose_one, groups_of
 from upsample_lab.config import CONFIG_DIR, allowed_text, choices, rule_of
 
@@ -33,7 +31,6 @@ def help_page(config_name: str, usage: str, words: list[str]) -> str:
             parts += [*_group(group, _chosen(config, group)), ""]
     parts += ["Keys (key=value), with the values in force:", ""]
     parts += list(_keys(config))
-    parts += ["", "A sweep:  -m key=a,b,c other=1,2   (runs every combination; --cfg job prints the configuration)"]
     return "\n".join(parts)
 
 
@@ -74,8 +71,3 @@ def _shown(value: Any) -> str:
         text = "[" + ",".join(map(str, value)) + "]"
         return text if len(text) < 24 else f"[{len(value)} values]"
     return str(value)
-
-
-def show_config(config: Any) -> str:
-    """A configuration as YAML."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))

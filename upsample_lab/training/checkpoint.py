@@ -23,6 +23,10 @@ class DamagedCheckpoint(ValueError):
     """A checkpoint cannot be read, or its content does not match its checksum. The message is one line."""
 
 
+class MissingCheckpoint(ValueError):
+    """There is no checkpoint. The message is one line."""
+
+
 def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Write tensors and a small JSON-able state to `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +37,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) ->
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and the state. Raises `DamagedCheckpoint`; `FileNotFoundError` where there is none."""
+    """The tensors, on the CPU, and the state.
+
+    Raises `MissingCheckpoint` where there is none, `DamagedCheckpoint` where it cannot be trusted.
+    """
+    if not path.is_file():
+        raise MissingCheckpoint(f"{path}: no such checkpoint; the run has not come that far")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -109,7 +118,7 @@ def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str
     for name in (LAST, PREVIOUS):
         try:
             return *load(folder / name), damaged
-        except FileNotFoundError:
+        except MissingCheckpoint:
             continue
         except DamagedCheckpoint as error:
             damaged.append(str(error))

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from upsample_lab.config import ConfigError, TrainConfig
+from upsample_lab.config import TrainConfig
 from upsample_lab.data import BatchLoader, ImageSets
 from upsample_lab.models import ConvolutionalAutoencoder, build_model
 from upsample_lab.training import checkpoint
+from upsample_lab.training.device import MEMORY_FORMATS, place
 from upsample_lab.training.display import Display
 from upsample_lab.training.evaluation import evaluate
 from upsample_lab.training.files import replacing
@@ -27,8 +28,6 @@ from upsample_lab.training.schedule import learning_rate, total_steps, validates
 from upsample_lab.training.stopping import StopRequest
 from upsample_lab.training.sums import Sums
 from upsample_lab.training.tracking import Tracker
-
-MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
 @dataclasses.dataclass
@@ -55,13 +54,13 @@ class Training:
         trainer = config.trainer
         self.config, self.trainer, self.images, self.device = config, trainer, images, device
         self.directory, self.display = run, display
-        memory_format = MEMORY_FORMATS[trainer.memory_format]
+        self.memory_format = MEMORY_FORMATS[trainer.memory_format]
         model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
-        self.model = model.to(self.device).to(memory_format=memory_format)
+        self.model = place(model, device, self.memory_format)
         self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw
         self.optimizer = make_optimizer(config.optim, self.model)
         self.loader = BatchLoader(
-            images.train, trainer.batch_size, config.seed, device=self.device, memory_format=memory_format
+            images.train, trainer.batch_size, config.seed, device=self.device, memory_format=self.memory_format
         )
         self.steps = total_steps(trainer, self.loader.steps_per_epoch)
         self.sums = Sums(self.device)
@@ -155,7 +154,9 @@ class Training:
 
     def evaluate(self, images: torch.Tensor, name: str) -> dict[str, float]:
         period = self.config.model.total_stride
-        figures = evaluate(self.model, images, loss=self.trainer.loss, period=period, device=self.device)
+        figures = evaluate(
+            self.model, images, self.trainer.loss, period, device=self.device, memory_format=self.memory_format
+        )
         return {f"{name}/{key}": value for key, value in figures.items()}
 
     @torch.no_grad()
@@ -223,17 +224,6 @@ class Stopwatch:
         passed = step - self._reported_step, now - self._reported_at
         self._reported_step, self._reported_at = step, now
         return passed
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of `trainer.device`; `auto` takes CUDA when there is one. Raises `ConfigError` where it is missing."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"trainer.device={name}: this machine has {count} CUDA devices; use auto or cpu")
-    return device
 
 
 def step_seed(seed: int, step: int) -> int:

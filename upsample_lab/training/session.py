@@ -81,7 +81,7 @@ def with_available_data(config: TrainConfig, display: Display) -> TrainConfig:
 def _load(config: TrainConfig) -> tuple[torch.device, ImageSets]:
     """Device and images, before anything is written."""
     from upsample_lab.data import DataError, load_images
-    from upsample_lab.training.loop import choose_device
+    from upsample_lab.training.device import choose_device
 
     try:
         return choose_device(config.trainer.device), load_images(config.data)

@@ -1,0 +1,31 @@
+"""Evaluate the best checkpoint of a run: figures, and a picture of reconstructions."""
+
+from __future__ import annotations
+
+import sys
+
+from upsample_lab.cli.main import BadRequest, run_script
+from upsample_lab.config import EvaluateConfig
+
+USAGE = """\
+Evaluate the best checkpoint of a run, and draw what it reconstructs.
+
+  python scripts/evaluate.py run=outputs/default/<run directory>
+  python scripts/evaluate.py run=<run directory> images=validation count=32"""
+
+
+def main(config: EvaluateConfig) -> int:
+    from upsample_lab.training.display import print_results
+    from upsample_lab.training.evaluation import evaluate_run
+
+    try:
+        figures, picture = evaluate_run(config)
+    except ValueError as error:  # a damaged checkpoint, or one that is not there
+        raise BadRequest(str(error)) from None
+    print_results([(figures.pop("run"), figures)], f"Best checkpoint on the {config.images} set")
+    print(f"reconstructions:  {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_script("evaluate", USAGE, main))
