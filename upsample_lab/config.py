@@ -439,6 +439,11 @@ def allowed_text(cls: type, name: str) -> str:
     return text + (" or null" if optional else "")
 
 
+def takes_truth(cls: type, name: str) -> bool:
+    """Whether a field is true or false."""
+    return typing.get_type_hints(cls)[name] is bool
+
+
 def _is_optional(hint: Any) -> bool:
     return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
 

@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from upsample_lab.config import (
     CONFIG_DIR,
@@ -29,6 +29,7 @@ from upsample_lab.config import (
     check_values,
     choices,
     nearest,
+    takes_truth,
 )
 
 
@@ -218,7 +219,7 @@ def _assign(config: DictConfig, config_name: str, override: Override) -> None:
     key, line = override.key_or_group, override.input_line
     parent_key, _, name = key.rpartition(".")
     parent = _select(config, parent_key)
-    if not isinstance(parent, DictConfig) or parent._get_node(name) is None:
+    if not isinstance(parent, DictConfig) or name not in list(parent.keys()):
         raise ConfigError(f"{line}: no such key{_nearest_key(key, config, config_name)}")
     if isinstance(parent._get_node(name), DictConfig):
         inside = ", ".join(f"{key}.{leaf}" for leaf in leaf_keys(parent[name]))
@@ -227,11 +228,13 @@ def _assign(config: DictConfig, config_name: str, override: Override) -> None:
         raise ConfigError(
             f"{line}: the name follows from the choice; write {parent_key}={override.get_value_element_as_str()}"
         )
+    schema, value = OmegaConf.get_type(parent), override.value()
+    assert schema is not None, f"{parent_key} has no schema"
     try:
-        OmegaConf.update(config, key, override.value())
+        if takes_truth(schema, name) and not isinstance(value, bool):
+            raise ValidationError("OmegaConf would take any number for a truth value")
+        OmegaConf.update(config, key, value)
     except OmegaConfBaseException:
-        schema = OmegaConf.get_type(parent)
-        assert schema is not None, f"{parent_key} has no schema"
         raise ConfigError(f"{line}: must be {allowed_text(schema, name)}") from None
 
 

@@ -1,0 +1,47 @@
+"""What several tests share: the scripts as modules, and a training small enough for every test."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+TINY = (
+    "data=glyphs",
+    "data.train_count=200",
+    "data.test_count=32",
+    "data.validation_count=32",
+    "model.widths=[4,8]",
+    "trainer.batch_size=16",
+    "trainer.epochs=2",
+    "trainer.log_every_steps=4",
+    "trainer.reconstruction_count=2",
+)
+
+
+def load_script(name: str) -> ModuleType:
+    """`scripts/<name>.py` as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., int]:
+    """`train("key=value", …)`: the script's command line with a tiny training, into this test's own folder."""
+    from upsample_lab.cli.main import guarded
+
+    main = load_script("train").main
+
+    def run(*words: str) -> int:
+        return guarded(lambda: main([*TINY, f"output_root={tmp_path / 'out'}", *words]))
+
+    return run
