@@ -6,6 +6,7 @@ the value, what is allowed, and the nearest match. Nothing here imports torch.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import re
@@ -248,11 +249,16 @@ def _select(config: DictConfig, key: str) -> Any:
 
 
 def _nearest_key(key: str, config: DictConfig, config_name: str) -> str:
-    """The closest key: first by the whole dotted name, then by its last word (`lr` for `optim.lr`)."""
+    """The closest key: by its last word (`lr` for `optim.lr`), then among its neighbours, then among all."""
     keys = [*leaf_keys(config), *groups_of(config_name)]
-    by_last_word = [known for known in keys if known.rpartition(".")[2] == key.rpartition(".")[2]]
-    if by_last_word:
-        return f"; did you mean {by_last_word[0]}?"
-    prefix = key.rpartition(".")[0]
-    siblings = [known for known in keys if prefix and known.startswith(f"{prefix}.")]
-    return nearest(key, keys) or (f"; {prefix} has {', '.join(siblings)}" if siblings else "; see --help for the list")
+    prefix, _, name = key.rpartition(".")
+    same_last_word = [known for known in keys if known.rpartition(".")[2] == name]
+    if same_last_word:
+        return f"; did you mean {same_last_word[0]}?"
+    neighbours = {known.rpartition(".")[2]: known for known in keys if prefix and known.rpartition(".")[0] == prefix}
+    close = difflib.get_close_matches(name, neighbours, n=1)
+    if close:
+        return f"; did you mean {neighbours[close[0]]}?"
+    if neighbours:
+        return f"; {prefix} has {', '.join(neighbours.values())}"
+    return nearest(key, keys) or "; see --help for the list"
