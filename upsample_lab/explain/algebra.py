@@ -88,6 +88,8 @@ Cell = Weight | Pixel | None
 """What a small square of a drawing holds; None is a zero that padding or zero insertion put there."""
 
 Grid = tuple[tuple[Cell, ...], ...]
+PixelGrid = tuple[tuple[Pixel, ...], ...]
+WeightGrid = tuple[tuple[Weight, ...], ...]
 Image = tuple[tuple[Sum, ...], ...]
 
 
@@ -129,15 +131,15 @@ class Derivation:
     # ------------------------------------------------------------------------------------- the symbols
 
     @cached_property
-    def x(self) -> Grid:
+    def x(self) -> PixelGrid:
         return _pixels("x", self.input_size)
 
     @cached_property
-    def y(self) -> Grid:
+    def y(self) -> PixelGrid:
         return _pixels("y", self.output_size)
 
     @cached_property
-    def kernel(self) -> Grid:
+    def kernel(self) -> WeightGrid:
         return tuple(tuple(Weight(row, col) for col in range(self.kernel_size)) for row in range(self.kernel_size))
 
     # --------------------------------------------------------------------------------- the convolution
@@ -177,7 +179,7 @@ class Derivation:
         for row in self.transposed_matrix:
             total = Sum()
             for weight, pixel in zip(row, column, strict=True):
-                if isinstance(weight, Weight) and isinstance(pixel, Pixel):
+                if isinstance(weight, Weight):
                     total.add(weight, pixel)
             sums.append(total)
         n = self.input_size
@@ -197,7 +199,7 @@ class Derivation:
         return _surround(tuple(map(tuple, spread)), self.border, self.border + self.output_padding)
 
     @cached_property
-    def flipped_kernel(self) -> Grid:
+    def flipped_kernel(self) -> WeightGrid:
         """``kernel'``: the kernel read backwards, in both directions."""
         return tuple(row[::-1] for row in self.kernel[::-1])
 
@@ -224,23 +226,23 @@ class Derivation:
         return self.input_size**2 * self.kernel_size**2
 
 
-def correlate(image: Grid, kernel: Grid, stride: int) -> Image:
+def correlate(image: Grid, kernel: WeightGrid, stride: int) -> Image:
     """What deep learning calls a convolution, of symbols: the kernel slides, unflipped, in steps of the stride."""
     rows = range(0, len(image) - len(kernel) + 1, stride)
     return tuple(tuple(_window_sum(image, kernel, top, left) for left in rows) for top in rows)
 
 
-def _window_sum(image: Grid, kernel: Grid, top: int, left: int) -> Sum:
+def _window_sum(image: Grid, kernel: WeightGrid, top: int, left: int) -> Sum:
     total = Sum()
     for row, weights in enumerate(kernel):
         for col, weight in enumerate(weights):
             pixel = image[top + row][left + col]
-            if isinstance(weight, Weight) and isinstance(pixel, Pixel):
+            if isinstance(pixel, Pixel):
                 total.add(weight, pixel)
     return total
 
 
-def _pixels(name: str, size: int) -> Grid:
+def _pixels(name: str, size: int) -> PixelGrid:
     first = FIRST_NUMBER[name]
     return tuple(tuple(Pixel(name, first + row * size + col) for col in range(size)) for row in range(size))
 

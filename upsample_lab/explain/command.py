@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from upsample_lab.cli.main import BadRequest, run_script
+from upsample_lab.cli.main import BadRequest, guarded, run_script
+from upsample_lab.config import nearest
 
 from .algebra import Derivation
 from .options import ExplainConfig, PlanConfig, derivation_of
@@ -38,7 +39,13 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal without subscripts shows question marks, not a traceback
     if words[:1] == ["plan"]:
         return run_script("explain_plan", PLAN_USAGE, run_plan, words[1:])
+    if words and "=" not in words[0] and not words[0].startswith("-"):
+        return guarded(lambda: _refuse_word(words[0]))
     return run_script("explain", USAGE, run_derivation, words)
+
+
+def _refuse_word(word: str) -> int:
+    raise BadRequest(f"{word}: the only word without '=' is plan, and it comes first{nearest(word, ['plan'])}")
 
 
 def run_plan(config: PlanConfig) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from upsample_lab.conv.arithmetic import DecoderStage, InverseOption, SizePlan
 
-from .text import INDENT, columns
+from .text import INDENT, WIDTH, columns
 
 _HEADER = ("kernel_size", "stride", "padding", "output_padding", "shift_px", "")
 
@@ -38,10 +39,11 @@ def _sizes(plan: SizePlan) -> str:
     stage = next(i for i, (got, had) in enumerate(zip(plan.upsampled_sizes, back, strict=True)) if got != had)
     small, large, got = back[stage - 1], back[stage], plan.upsampled_sizes[stage]
     rounded = "rounded up" if small * plan.scale > large else "rounded down"
-    lines.append(
+    lines += textwrap.wrap(
         f"The trap: {large} is no multiple of {plan.scale}, and the encoder {rounded}, {large} → {small}. A decoder "
         f"stage that multiplies by {plan.scale} makes {small} → {got}, not {large}; the reconstruction would have "
-        f"{plan.upsampled_sizes[-1]} pixels instead of {plan.image_size}."
+        f"{plan.upsampled_sizes[-1]} pixels instead of {plan.image_size}.",
+        WIDTH,
     )
     return "\n".join(lines)
 
@@ -56,39 +58,34 @@ def _fixes(plan: SizePlan) -> str:
         fixes.append(
             f"stop after {_count(plan.exact_stage_count, 'stage')}, at {coarse}×{coarse}; any upsampler then fits"
         )
-    choice = _undoing_choice(plan)
-    if choice:
-        steps = ", ".join(
-            f"{stage.input_size} → {stage.output_size} with output_padding={option.output_padding}"
-            for stage, option in zip(plan.decoder, choice, strict=True)
-        )
-        first = choice[0]
-        fixes.append(
-            f"undo the rounding stage by stage with transposed convolutions, kernel_size={first.kernel_size} "
-            f"padding={first.padding}: {steps}"
-        )
-    return "\n".join(["Fixes, best first:", *(f"{INDENT}{i}. {fix}" for i, fix in enumerate(fixes, start=1))])
+    fixes += [_undoing(plan, kernel_size) for kernel_size in _undoing_kernels(plan)]
+    lines = [line for number, fix in enumerate(fixes, start=1) for line in _item(number, fix)]
+    return "\n".join(["Fixes, best first:", *lines])
 
 
-def _undoing_choice(plan: SizePlan) -> list[InverseOption]:
-    """One kernel and padding, as near to centred as there is, whose output_padding alone differs between the stages."""
+def _item(number: int, text: str) -> list[str]:
+    start = f"{INDENT}{number}. "
+    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
 
-    def rank(option: InverseOption) -> tuple[bool, bool, float, int]:
-        return (
-            option.leaves_gaps,
-            not option.stride_divides_kernel,
-            abs(option.shift_px),
-            abs(option.kernel_size - plan.encoder.kernel_size),
-        )
 
-    for option in sorted(plan.decoder[0].options, key=rank):
-        matching = [
-            next((o for o in s.options if (o.kernel_size, o.padding) == (option.kernel_size, option.padding)), None)
-            for s in plan.decoder
-        ]
-        if all(matching):
-            return [o for o in matching if o is not None]
-    return []
+def _undoing_kernels(plan: SizePlan) -> list[int]:
+    """Kernels that can undo the rounding: the smallest that overlaps evenly, and the encoder's own."""
+    common = set.intersection(*({o.kernel_size for o in s.options if not o.leaves_gaps} for s in plan.decoder))
+    even = [k for k in sorted(common) if k % plan.scale == 0 and k > plan.scale][:1]
+    own = [k for k in (plan.encoder.kernel_size,) if k in common and k not in even]
+    return even + own
+
+
+def _undoing(plan: SizePlan, kernel_size: int) -> str:
+    """The stage-by-stage settings of one kernel that give back every size."""
+    parts = []
+    for stages in _grouped(plan.decoder):
+        fitting = [o for o in stages[0].options if o.kernel_size == kernel_size and not o.leaves_gaps]
+        option = min(fitting, key=lambda o: abs(o.shift_px))
+        steps = " and ".join(f"{stage.input_size} → {stage.output_size}" for stage in stages)
+        parts.append(f"padding={option.padding} output_padding={option.output_padding} for {steps}")
+    overlap = "even overlap" if kernel_size % plan.scale == 0 else "uneven overlap"
+    return f"undo the rounding with kernel_size={kernel_size} ({overlap}): {'; '.join(parts)}"
 
 
 def _options(plan: SizePlan) -> str:
@@ -100,9 +97,7 @@ def _options(plan: SizePlan) -> str:
         if options:
             parts += columns([_HEADER, *map(_row, options)])
         else:
-            parts.append(
-                f"{INDENT}none: the encoder's kernel and padding change the size by more than a stage can undo"
-            )
+            parts.append(f"{INDENT}none: the encoder changes this size by more than one layer can undo")
     return "\n".join(parts)
 
 
@@ -138,7 +133,7 @@ def _legend(plan: SizePlan) -> str:
     return "\n".join(
         [
             f"shift_px: how far the kernel lies from the middle of the {plan.scale}×{plan.scale} pixels it stands for.",
-            "uneven: neighbouring pixels get different numbers of taps, so untrained weights already make a checkerboard.",
+            "uneven: neighbouring pixels get different numbers of taps, so untrained layers make a checkerboard.",
             "gaps: some pixels get no tap at all and hold only the bias.",
         ]
     )

@@ -10,6 +10,9 @@ from .algebra import FIRST_NUMBER, Cell, Derivation, Grid, Image, Pixel, Sum
 WIDTH = 120
 """Columns that a table may take before it is broken into parts."""
 
+LONGEST_TABLE = 25
+"""Rows of a list in which every pixel is compared; a longer one would only repeat the image above it."""
+
 INDENT = "   "
 
 
@@ -70,18 +73,28 @@ def _transposed(d: Derivation) -> str:
 
 def _inserted(d: Derivation) -> str:
     heading = "4  The same as a convolution of stride 1: input' with kernel'"
-    how = [f"{d.stride - 1} zeros between neighbours" if d.stride > 1 else "no zeros between neighbours (stride 1)"]
-    if d.border >= 0:
-        how.append(f"kernel_size - 1 - padding = {d.border} zeros around")
-    else:
-        how.append(f"kernel_size - 1 - padding = {d.border}: so many rows cropped on each side")
-    if d.output_padding:
-        how.append(f"output_padding = {d.output_padding} more at the bottom and right, which the stride had skipped")
     grids = beside(
         labelled("input'", grid_lines(d.inserted)),
         labelled("kernel', W flipped both ways", grid_lines(d.flipped_kernel)),
     )
-    return "\n".join([heading, INDENT + "input' is Y with " + "; ".join(how), "", *grids])
+    recipe = textwrap.wrap(f"input' is {insertion_recipe(d)}", WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
+    return "\n".join([heading, *recipe, "", *grids])
+
+
+def insertion_recipe(d: Derivation) -> str:
+    """How ``input'`` is made of ``Y``, in words."""
+    recipe = f"Y with stride − 1 = {_zeros(d.stride - 1)} between neighbours"
+    if d.border >= 0:
+        recipe += f" and kernel_size − 1 − padding = {_zeros(d.border)} around"
+    else:
+        recipe += f", cropped by padding − (kernel_size − 1) = {-d.border} on each side"
+    if d.output_padding:
+        recipe += f", and output_padding = {d.output_padding} more at the bottom and right"
+    return recipe
+
+
+def _zeros(count: int) -> str:
+    return "1 zero" if count == 1 else f"{count} zeros"
 
 
 def _equality(d: Derivation) -> str:
@@ -89,15 +102,16 @@ def _equality(d: Derivation) -> str:
     pairs = list(zip(_flat(d.transposed), _flat(d.reconvolved), strict=True))
     equal = sum(first == second for first, second in pairs)
     lines = [heading, ""]
-    if d.input_size <= 5:
-        rows = [
-            [str(Pixel("z", number)), str(first), "=" if first == second else "≠", str(second)]
-            for number, (first, second) in enumerate(pairs, start=FIRST_NUMBER["z"])
-        ]
-        lines += [*columns([["", "Cᵀ Y", "", "input' * kernel'"], *rows]), ""]
+    rows = [
+        [str(Pixel("z", number)), str(first), "=" if first == second else "≠", str(second)]
+        for number, (first, second) in enumerate(pairs, start=FIRST_NUMBER["z"])
+    ]
+    table = columns([["", "Cᵀ Y", "", "input' * kernel'"], *rows])
+    if len(rows) <= LONGEST_TABLE and max(map(len, table)) <= WIDTH:
+        lines += [*table, ""]
     wasted = d.sliding_product_count - d.product_count
     lines += [
-        f"{INDENT}{equal} of {len(pairs)} pixels are equal; each way has {d.product_count} products of a weight and a y.",
+        f"{INDENT}{equal} of {len(pairs)} pixels are equal; each way has the same {d.product_count} products.",
         f"{INDENT}Slid over input' as it stands, the kernel would make {d.sliding_product_count} products, "
         f"{wasted} of them with an inserted zero.",
     ]
