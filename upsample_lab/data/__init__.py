@@ -50,7 +50,8 @@ def prepare(config: Any) -> Prepared:
         config: any object with the attributes of the group `data` for the set that ``config.name`` names.
 
     Raises:
-        DataError: the images cannot be had and `config.fallback` is null; says where they were looked for, what to do.
+        DataError: the images cannot be had, and `config.fallback` is null or the set is the user's own folder; says
+            where they were looked for, and what to do.
     """
     fallback = getattr(config, "fallback", None)
     if fallback not in (None, FALLBACK):
@@ -59,11 +60,13 @@ def prepare(config: Any) -> Prepared:
         _prepare_files(config)
     except DataError as error:
         reason = f"data={config.name}: {error}"
+        if config.name not in DOWNLOADED:  # a folder that the user named is never replaced by something else
+            raise DataError(reason) from error
         if fallback is not None:
             return Prepared(fallback, reason)
-        if config.name in DOWNLOADED:
-            reason += ". Set data.root (or UPSAMPLE_LAB_DATA) to a folder that has the files, or take data=glyphs"
-        raise DataError(reason) from error
+        raise DataError(
+            f"{reason}. Set data.root (or UPSAMPLE_LAB_DATA) to a folder that has the files, or take data={FALLBACK}"
+        ) from error
     return Prepared(config.name)
 
 

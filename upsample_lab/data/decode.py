@@ -44,6 +44,8 @@ def decode(path: Path, size: int, channels: int) -> tuple[np.ndarray, bool]:
             fitted = _to_mode(_middle_square(upright, size), channels)
     except UnusableImageError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnusableImageError(f"more than Pillow's limit of {Image.MAX_IMAGE_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         raise UnusableImageError("not an image of a known format") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
@@ -59,9 +61,10 @@ def _formats() -> tuple[str, ...]:
 
 
 def _refuse_bomb(image: Image.Image) -> None:
+    """Pillow itself only warns up to twice its limit."""
     width, height = image.size
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
-        raise UnusableImageError(f"{width}x{height}, more than Pillow's limit of {Image.MAX_IMAGE_PIXELS} pixels")
+        raise Image.DecompressionBombError
 
 
 def _upright(image: Image.Image) -> Image.Image:
