@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     if asks_help(words):
         print_help("train", USAGE, [word for word in words if word not in MULTIRUN_FLAGS])
         return 0
-    if informs(words):
+    if informs("train", words):
         launch("train", run, words, multirun=False)
         return 0
     settings = [word for word in words if word not in MULTIRUN_FLAGS]

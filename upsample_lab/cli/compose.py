@@ -45,6 +45,11 @@ class Words:
 
 def compose_one(config_name: str, words: Sequence[str]) -> Any:
     """One configuration, composed and checked, as an instance of the schema's dataclass. Raises `ConfigError`."""
+    return _checked(compose_unchecked(config_name, words))
+
+
+def compose_unchecked(config_name: str, words: Sequence[str]) -> DictConfig:
+    """The same before its values are checked as a whole: a required key may still be missing. Raises `ConfigError`."""
     overrides = [_parse(word, config_name) for word in words]
     for override in overrides:
         if override.is_sweep_override():
@@ -57,7 +62,7 @@ def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
     overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in words]}
     sweep = {**_preset_sweep(config_name, list(overrides.values())), **overrides}
     axes = [list(_axis(override, config_name)) for override in sweep.values()]
-    return [_build(config_name, _take_apart(config_name, point)) for point in itertools.product(*axes)]
+    return [_checked(_build(config_name, _take_apart(config_name, point))) for point in itertools.product(*axes)]
 
 
 def is_sweep(config_name: str, words: Sequence[str]) -> bool:
@@ -200,12 +205,16 @@ def _base(config_name: str, groups: tuple[tuple[str, str], ...], hydra_words: tu
         raise ConfigError(f"{' '.join(words)}: {' '.join(reason.split())}") from None
 
 
-def _build(config_name: str, words: Words) -> Any:
+def _build(config_name: str, words: Words) -> DictConfig:
     config = deepcopy(_base(config_name, tuple(words.groups.items()), words.hydra))
     with open_dict(config):
         del config["hydra"]
     for override in words.values.values():
         _assign(config, config_name, override)
+    return config
+
+
+def _checked(config: DictConfig) -> Any:
     try:
         result = OmegaConf.to_object(config)
     except MissingMandatoryValue as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
-from typing import Any
 
-from upsample_lab.cli.compose import compose_one, groups_of
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from upsample_lab.cli.compose import compose_unchecked, groups_of
 from upsample_lab.config import CONFIG_DIR, allowed_text, choices, rule_of
 
 GROUP_HELP = {
@@ -22,15 +24,15 @@ GROUP_HELP = {
 
 def help_page(config_name: str, usage: str, words: list[str]) -> str:
     """What `--help` prints; `words` choose the options whose keys are shown, e.g. `upsample=nearest --help`."""
-    config = compose_one(config_name, words)
+    config = compose_unchecked(config_name, words)
     parts = [usage.strip(), ""]
     groups = groups_of(config_name)
     if groups:
-        parts += ["Groups (group=choice; * is the choice shown below):", ""]
+        parts += ["Groups (group=choice; the keys of the choice marked * are shown below):", ""]
         for group in groups:
-            parts += [*_group(group, _chosen(config, group)), ""]
-    parts += ["Keys (key=value), with the values in force:", ""]
-    parts += list(_keys(config))
+            chosen = config[group].get("name", "default")
+            parts += [*_group(group, chosen), ""]
+    parts += ["Keys (key=value), with the values in force:", "", *_keys(config)]
     return "\n".join(parts)
 
 
@@ -41,33 +43,31 @@ def describe_choice(group: str, choice: str) -> str:
     return comments[0] if comments else ""
 
 
-def _chosen(config: Any, group: str) -> str:
-    node = getattr(config, group)
-    return str(getattr(node, "name", "default"))
-
-
 def _group(group: str, chosen: str) -> Iterator[str]:
     yield f"  {group}=    {GROUP_HELP.get(group, '')}"
     for choice in choices(group):
         yield f"    {'*' if choice == chosen else ' '} {choice:<18} {describe_choice(group, choice)}"
 
 
-def _keys(config: Any, prefix: str = "") -> Iterator[str]:
-    for item in dataclasses.fields(config):
-        value, rule = getattr(config, item.name), rule_of(type(config), item.name)
-        if dataclasses.is_dataclass(value):
-            yield from _keys(value, f"{prefix}{item.name}.")
-        elif rule is not None:
-            shown = f"{prefix}{item.name}={_shown(value)}"
-            yield f"  {shown:<36} {rule.help} ({allowed_text(type(config), item.name)})"
+def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    schema = OmegaConf.get_type(config)
+    assert schema is not None
+    for item in dataclasses.fields(schema):
+        rule = rule_of(schema, item.name)
+        if rule is not None:
+            shown = f"{prefix}{item.name}={_shown(config, item.name)}"
+            yield f"  {shown:<36} {rule.help} ({allowed_text(schema, item.name)})"
+        elif isinstance(node := config._get_node(item.name), DictConfig):
+            yield from _keys(node, f"{prefix}{item.name}.")
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
+def _shown(config: DictConfig, name: str) -> str:
+    if OmegaConf.is_missing(config, name):
+        return "???"
+    value = config[name]
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, ListConfig):
         text = "[" + ",".join(map(str, value)) + "]"
         return text if len(text) < 24 else f"[{len(value)} values]"
     return str(value)

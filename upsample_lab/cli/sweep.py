@@ -8,15 +8,22 @@ from typing import Any
 
 import hydra
 
+from upsample_lab.cli.compose import compose_unchecked
 from upsample_lab.config import CONFIG_DIR
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 INFORMATIONAL_FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--version")
 
 
-def informs(words: Sequence[str]) -> bool:
-    """Whether the words ask Hydra for information, such as `--cfg job`, and not for a run."""
-    return any(word.split("=")[0] in INFORMATIONAL_FLAGS for word in words)
+def informs(config_name: str, words: Sequence[str]) -> bool:
+    """Whether the words ask Hydra for information, such as `--cfg job`, and not for a run.
+
+    Settings among them are checked first, so that a mistake is told as it always is. Raises `ConfigError`.
+    """
+    if not any(word.split("=")[0] in INFORMATIONAL_FLAGS for word in words):
+        return False
+    compose_unchecked(config_name, [word for word in words if "=" in word and not word.startswith("-")])
+    return True
 
 
 def launch(config_name: str, task: Callable[[Any], Any], words: Sequence[str], *, multirun: bool) -> None:
