@@ -1,0 +1,1 @@
+"""What things cost: timings of the parts, each measured beside its alternative."""
