@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -148,6 +149,21 @@ def test_an_endless_file_is_cut_short(tmp_path, mirror):
 def test_only_http_is_a_mirror(tmp_path, address):
     with pytest.raises(DataError, match="must begin with https://"):
         fetch([FILE], tmp_path, [address], 5)
+
+
+@pytest.mark.parametrize("address", ["http://", "http://[::1", "http://a b/", "https://" + "x" * 70 + "/"])
+def test_a_malformed_address_is_a_dead_mirror(tmp_path, address, names):
+    with pytest.raises(DataError, match="could not be downloaded") as caught:
+        fetch([FILE], tmp_path, [address], 5)
+    assert "\n" not in str(caught.value)
+
+
+def test_those_who_want_the_same_file_at_once_wait_for_the_first(tmp_path, mirror):
+    good = mirror({FILE.name: CONTENT})
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: fetch([FILE], tmp_path, [good.url], 5), range(6)))
+    assert len(good.requests) == 1
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
 
 
 def test_no_mirror_at_all(tmp_path):

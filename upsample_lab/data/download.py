@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def fetch(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str], tim
             raise DataError(f"data.mirrors: {mirror!r} must begin with https:// or http://")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK_NAME, timeout=LOCK_WAIT_SEC):
+        with _locked(folder):
             alive = list(mirrors)
             for file in files:
                 target = folder / file.name
@@ -82,6 +83,21 @@ def fetch(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str], tim
         raise DataError(f"{folder}: another process has held {LOCK_NAME} for {LOCK_WAIT_SEC:.0f} s") from error
     except OSError as error:
         raise DataError(f"{folder}: cannot be written to ({error.strerror or error})") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from downloading into `folder`."""
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("waiting for another process that downloads into %s", folder)
+        lock.acquire(timeout=LOCK_WAIT_SEC)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fetch_one(file: RemoteFile, target: Path, alive: list[str], timeout_sec: float) -> None:
@@ -122,14 +138,13 @@ def _transfer(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> Non
 def _append(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> None:
     """Continue `part` where it ends, if the server can; else begin it anew."""
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "upsample_lab"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+    headers = {"User-Agent": "upsample_lab"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
+        request = urllib.request.Request(url, headers=headers)
         with _open(request, timeout_sec) as response:
             continues = response.status == 206 and _range_start(response) == have
             start = have if continues else 0
-            total = start + int(response.headers.get("Content-Length") or 0)
+            total = start + _content_length(response)
             with (
                 part.open("ab" if continues else "wb") as out,
                 progress(f"downloading {file.name}", total, start=start) as advance,
@@ -147,14 +162,20 @@ def _append(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> None:
         if error.code == 416 and have:  # all of it is there already, or more than all: the digest will tell
             return
         raise MirrorError(f"HTTP {error.code} {error.reason}", dead=False) from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a malformed address
         raise MirrorError(_cause(error, timeout_sec), dead=True) from error
+
+
+def _content_length(response: http.client.HTTPResponse) -> int:
+    """Bytes that the server announces; 0 where it does not."""
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else 0
 
 
 def _range_start(response: http.client.HTTPResponse) -> int | None:
     """First byte of ``Content-Range: bytes first-last/total``."""
     first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(first) if first.isdigit() else None
+    return int(first) if first.isdecimal() else None
 
 
 def _open(request: urllib.request.Request, timeout_sec: float) -> http.client.HTTPResponse:

@@ -59,7 +59,8 @@ def resolve_folder(root: Path, path: str) -> Path:
             raise DataError(f"data.path={path}: leads out of data.root={root}; give an absolute path instead")
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
-        raise DataError(f"data.path={path}: {folder} {what}")
+        hint = "" if Path(path).expanduser().is_absolute() else f" (a relative path starts from data.root={root})"
+        raise DataError(f"data.path={path}: {folder} {what}{hint}")
     return folder
 
 
