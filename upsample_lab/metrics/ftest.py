@@ -39,7 +39,9 @@ def incomplete_beta(a: float, b: float, x: float, *, complement: float | None = 
         return 0.0
     if y <= 0 or x >= 1:
         return 1.0
-    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log1p(-y) + b * math.log(y)
+    # Of x and y the smaller one is exact.
+    log_x, log_y = (math.log(x), math.log1p(-x)) if x < y else (math.log1p(-y), math.log(y))
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * log_x + b * log_y
     # The fraction converges fast on this side of the mean only; on the other I_x(a, b) = 1 - I_(1-x)(b, a).
     if x < (a + 1) / (a + b + 2):
         return min(1.0, math.exp(log_front) * _beta_fraction(a, b, x) / a)

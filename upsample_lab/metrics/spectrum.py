@@ -155,8 +155,8 @@ def radial_power_spectrum(images: ImageArray) -> RadialSpectrum:
     """Mean power against spatial frequency, over all directions, images and channels: `[N, C, H, W] -> [R], [R]`.
 
     Power is `|F|²` of the orthonormal transform (white noise of variance v has power v everywhere); no window, no mean
-    removed. A ring holds the bins whose radius, times the image's shorter side, rounds to its index. All rings are
-    kept, from the constant (first) to the corner `(1/2, 1/2)` (last), so that the bins' powers sum to the energy of the
+    removed. A ring holds the bins whose radius, times the image's shorter side, rounds to its index; the constant is a
+    ring of its own. All rings are kept, from the constant (first) to the corner `(1/2, 1/2)` (last), so that the bins' powers sum to the energy of the
     image. Stopping at the radius 1/2, as is usual, loses the corner, and with it the diagonal checkerboard.
 
     Raises:
@@ -172,7 +172,8 @@ def _rings(power: Tensor) -> RadialSpectrum:
     height, width = power.shape
     rows, columns = (torch.fft.fftfreq(size, dtype=power.dtype) for size in (height, width))
     radius = (rows[:, None].square() + columns.square()).sqrt()
-    ring = (radius * min(height, width)).round().long().flatten()
+    ring = (radius * min(height, width)).round().long().clamp_min(1).flatten()
+    ring[0] = 0  # the constant stays alone, also where the longer side has bins closer to it than half a ring
     bin_count = torch.bincount(ring).clamp_min(1)
     return RadialSpectrum(
         torch.bincount(ring, weights=radius.flatten()) / bin_count,

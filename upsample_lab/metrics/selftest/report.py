@@ -34,7 +34,8 @@ def broken_claims(curves: Curves) -> list[str]:
         claim = probe.claims[carrier][period][probe.orientations.index(orientation)]
         limit = detection_limit(probe, curve)
         if claim is not None and (limit is None or limit > claim):
-            failures.append(f"{where}: claims {claim:g} grey levels, found from {limit} on")
+            found = "not found at all" if limit is None else f"found from {limit:g} on"
+            failures.append(f"{where}: claims {claim:g} grey levels, {found}")
     return failures
 
 

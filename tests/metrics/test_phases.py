@@ -1,0 +1,209 @@
+"""Closed forms of the phase metrics, and the F-test against SciPy."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch.nn import functional as F
+
+from upsample_lab.metrics import dc_phase_variation, energy_by_period, nearest_residual, phase_variance
+from upsample_lab.metrics.ftest import anova_p_value, incomplete_beta
+from upsample_lab.metrics.selftest.probes import ORIENTATIONS, checkerboard
+
+DOUBLE = torch.float64
+
+
+def response(weight: torch.Tensor, scale: int) -> torch.Tensor:
+    """What a transposed convolution answers to a constant 1."""
+    constant = torch.ones(1, weight.shape[0], 16, 16, dtype=weight.dtype)
+    return F.conv_transpose2d(constant, weight, stride=scale)
+
+
+def random_kernel(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
+
+
+class TestDcPhaseVariation:
+    @pytest.mark.parametrize("kernel_size", range(2, 9))
+    def test_random_kernels_whether_or_not_the_stride_divides_them(self, kernel_size: int) -> None:
+        measured = dc_phase_variation(response(random_kernel(16, 512, kernel_size, kernel_size), 2), 2)
+        assert measured == pytest.approx(math.sqrt(1 - 1 / 4), abs=0.02)
+        assert 0.85 <= measured <= 0.89
+
+    @pytest.mark.parametrize("scale", [2, 3, 4])
+    def test_random_kernels_of_any_scale(self, scale: int) -> None:
+        measured = dc_phase_variation(response(random_kernel(16, 512, scale, scale), scale), scale)
+        assert measured == pytest.approx(math.sqrt(1 - 1 / scale**2), abs=0.02)
+
+    @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+    def test_resize_convolutions_have_none(self, mode: str) -> None:
+        resized = F.interpolate(torch.ones(1, 8, 14, 14, dtype=DOUBLE), scale_factor=2, mode=mode)
+        images = F.conv2d(resized, random_kernel(16, 8, 3, 3), padding=1)
+        assert dc_phase_variation(images, 2) < 1e-12
+
+    @pytest.mark.parametrize(("bias", "low", "high"), [(False, 0.0, 1e-12), (True, 0.06, 0.09)], ids=["tied", "untied"])
+    def test_icnr_shows_its_default_bias(self, bias: bool, low: float, high: float) -> None:
+        """torch's default: weights and biases uniform in ±1/sqrt(fan-in), so their ratio is sqrt(.75/(fan-in + 1))."""
+        generator = torch.Generator().manual_seed(0)
+        bound = 1 / math.sqrt(16 * 9)
+        weight = torch.empty(256, 16, 3, 3, dtype=DOUBLE).uniform_(-bound, bound, generator=generator)
+        biases = torch.empty(4 * 256, dtype=DOUBLE).uniform_(-bound, bound, generator=generator)
+        shared = weight.repeat_interleave(4, dim=0)
+        images = F.conv2d(torch.ones(1, 16, 16, 16, dtype=DOUBLE), shared, biases if bias else None, padding=1)
+        assert low <= dc_phase_variation(F.pixel_shuffle(images, 2), 2) <= high
+
+    @pytest.mark.parametrize("orientation", ORIENTATIONS)
+    @pytest.mark.parametrize("period", [2, 4, 8])
+    def test_injected_into_a_constant(self, period: int, orientation) -> None:
+        images = 0.5 + 0.1 * checkerboard(period, orientation, 32, 32).expand(1, 1, 32, 32)
+        assert dc_phase_variation(images, period) == pytest.approx(0.1 / math.sqrt(0.5**2 + 0.1**2))
+
+    def test_a_padded_border_is_not_a_phase(self) -> None:
+        images = F.conv2d(torch.ones(1, 4, 28, 28, dtype=DOUBLE), random_kernel(8, 4, 5, 5), padding=2)
+        assert dc_phase_variation(images, 2) < 1e-12
+
+    def test_zero(self) -> None:
+        assert dc_phase_variation(torch.zeros(1, 1, 8, 8), 2) == 0
+
+    def test_numpy_and_torch_agree(self) -> None:
+        images = random_kernel(2, 3, 9, 14)
+        assert dc_phase_variation(images.numpy(), 3) == dc_phase_variation(images, 3)
+
+
+class TestPhaseVariance:
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize(("period", "size"), [(2, (16, 16)), (3, (15, 17)), (4, (13, 20))], ids=str)
+    def test_is_the_variance_of_phase_means_and_its_anova(self, period: int, size: tuple, channels: int) -> None:
+        residual = random_kernel(5, channels, *size) + 0.1 * random_kernel(1, channels, 1, 1, seed=2)
+        height, width = (n // period * period for n in size)
+        residual[..., ::period, ::period] += 0.2
+        ratio, p_value = phase_variance(residual, period)
+        whole = residual[..., :height, :width].numpy()
+        groups = [
+            [whole[:, c, i::period, j::period].ravel() for i in range(period) for j in range(period)]
+            for c in range(channels)
+        ]
+        between = sum(np.var([g.mean() for g in channel]) for channel in groups)
+        assert ratio == pytest.approx(between / sum(np.var(np.concatenate(channel)) for channel in groups), rel=1e-12)
+        if channels == 1:
+            assert p_value == pytest.approx(scipy.stats.f_oneway(*groups[0]).pvalue, rel=1e-9)
+
+    def test_noise_fires_as_rarely_as_the_p_value_says(self) -> None:
+        p_values = [phase_variance(random_kernel(4, 1, 16, 16, seed=seed), 2).p_value for seed in range(400)]
+        assert scipy.stats.kstest(p_values, "uniform").pvalue > 0.01
+
+    def test_a_pattern_that_is_all_there_is(self) -> None:
+        residual = checkerboard(2, "diagonal", 16, 16).expand(3, 1, 16, 16)
+        assert phase_variance(residual, 2) == pytest.approx((1.0, 0.0))
+
+    @pytest.mark.parametrize("value", [0.0, 0.1, -3.0])
+    def test_a_constant_residual_is_no_pattern(self, value: float) -> None:
+        assert phase_variance(torch.full((4, 2, 16, 16), value), 2) == (0.0, 1.0)
+
+    def test_opposite_signs_cancel_because_the_mean_is_over_images(self) -> None:
+        pattern = checkerboard(2, "diagonal", 16, 16)
+        noise = 1e-3 * random_kernel(2, 1, 16, 16)
+        assert phase_variance(torch.stack((pattern, -pattern))[:, None] + noise, 2).ratio < 1e-3
+
+
+class TestEnergyByPeriod:
+    @pytest.mark.parametrize("orientation", ORIENTATIONS)
+    @pytest.mark.parametrize("period", [2, 4, 8])
+    def test_a_pattern_is_new_at_its_own_period_only(self, period: int, orientation) -> None:
+        energies = energy_by_period(0.5 + 0.1 * checkerboard(period, orientation, 32, 32).expand(2, 3, 32, 32))
+        assert energies == pytest.approx({p: 0.01 if p == period else 0.0 for p in (2, 4, 8)}, abs=1e-15)
+
+    def test_a_three_stage_transposed_decoder_puts_little_at_period_two(self) -> None:
+        """Each stage repeats every line there is four times, and a random kernel passes all alike: 1 : 3 : 12 : 48."""
+        shares = torch.stack([self.decoder_shares(seed) for seed in range(24)]).mean(dim=0)
+        torch.testing.assert_close(shares, torch.tensor([3, 12, 48], dtype=DOUBLE) / 63, rtol=0, atol=0.025)
+
+    @staticmethod
+    def decoder_shares(seed: int) -> torch.Tensor:
+        images = torch.ones(1, 16, 10, 10, dtype=DOUBLE)
+        for stage in range(3):
+            images = F.conv_transpose2d(images, random_kernel(16, 16, 4, 4, seed=3 * seed + stage), stride=2, padding=1)
+        energies = torch.tensor(list(energy_by_period(images).values()), dtype=DOUBLE)
+        return energies / energies.sum()
+
+    def test_adds_up_to_the_dc_phase_variation(self) -> None:
+        images = random_kernel(1, 1, 8, 8).repeat(2, 3, 6, 6) + 2
+        total = sum(energy_by_period(images).values()) / images.square().mean().item()
+        assert math.sqrt(total) == pytest.approx(dc_phase_variation(images, 8))
+
+    @pytest.mark.parametrize("periods", [(), (4, 2), (2, 2), (2, 3)], ids=str)
+    def test_periods_that_do_not_nest(self, periods: tuple[int, ...]) -> None:
+        with pytest.raises(ValueError, match="each dividing the next"):
+            energy_by_period(torch.zeros(1, 1, 16, 16), periods)
+
+
+class TestNearestResidual:
+    @pytest.mark.parametrize("scale", [2, 3, 4])
+    def test_nearest_upsampled_images_have_none(self, scale: int) -> None:
+        images = random_kernel(2, 3, 6, 5).repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+        assert nearest_residual(images, scale) < 1e-30
+        assert nearest_residual(images[..., 1:, 1:], scale) > 0.1  # blocks are counted from the corner
+
+    def test_white_noise_keeps_all_but_the_block_means(self) -> None:
+        assert nearest_residual(random_kernel(64, 1, 32, 32), 4) == pytest.approx(1 - 1 / 16, abs=0.01)
+
+    def test_is_the_square_of_the_dc_phase_variation_on_a_periodic_response(self) -> None:
+        images = (1 + random_kernel(3, 2, 4, 4)).repeat(1, 1, 4, 4)
+        ratio = torch.tensor([dc_phase_variation(images, 4) ** 2])
+        torch.testing.assert_close(torch.tensor([nearest_residual(images, 4)]), ratio)
+
+    def test_zero(self) -> None:
+        assert nearest_residual(torch.zeros(1, 1, 8, 8), 2) == 0
+
+
+class TestFTest:
+    @pytest.mark.parametrize("x", [1e-6, 0.01, 0.3, 0.5, 0.9, 0.999])
+    @pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (1, 1.5), (50, 1.5), (1000, 31.5), (2, 400)])
+    def test_incomplete_beta(self, a: float, b: float, x: float) -> None:
+        assert incomplete_beta(a, b, x) == pytest.approx(scipy.stats.beta.cdf(x, a, b), rel=1e-11, abs=1e-300)
+
+    @pytest.mark.parametrize("f_ratio", [1e-3, 0.5, 1.0, 1.2, 5.0, 100.0])
+    @pytest.mark.parametrize(("d1", "d2"), [(3, 4), (3, 1_000), (15, 100_000), (63, 8_000_000)])
+    def test_is_the_f_distribution(self, f_ratio: float, d1: int, d2: int) -> None:
+        ratio = d1 * f_ratio / (d1 * f_ratio + d2)
+        reference = scipy.stats.f.sf(f_ratio, d1, d2)
+        assert anova_p_value(ratio, d1, d2) == pytest.approx(reference, rel=1e-6, abs=1e-300)
+
+    @pytest.mark.parametrize(("ratio", "p_value"), [(0.0, 1.0), (1.0, 0.0)])
+    def test_ends(self, ratio: float, p_value: float) -> None:
+        assert anova_p_value(ratio, 3, 10) == p_value
+
+    def test_one_pixel_a_phase_proves_nothing(self) -> None:
+        assert anova_p_value(1.0, 3, 0) == 1.0
+
+    def test_a_ratio_is_a_share(self) -> None:
+        with pytest.raises(ValueError, match=r"must be in \[0, 1\], got 1.5"):
+            anova_p_value(1.5, 3, 10)
+
+
+METRICS = {
+    "dc_phase_variation": dc_phase_variation,
+    "phase_variance": phase_variance,
+    "nearest_residual": nearest_residual,
+    "energy_by_period": lambda images, period: energy_by_period(images, (period,)),
+}
+BAD_INPUT = {
+    "period beyond the image": (torch.zeros(1, 1, 8, 12), 9, ValueError, "period 9 needs .* 9 x 9 pixels, got 8 x 12"),
+    "period 1": (torch.zeros(1, 1, 8, 8), 1, ValueError, "at least 2 pixels, got 1"),
+    "float period": (torch.zeros(1, 1, 8, 8), 2.0, TypeError, "period must be an integer number of pixels, got 2.0"),
+    "three dimensions": (torch.zeros(1, 8, 8), 2, ValueError, r"\[N, C, H, W\], got shape \(1, 8, 8\)"),
+    "no images": (torch.zeros(0, 1, 8, 8), 2, ValueError, "non-empty"),
+    "a list": ([[1.0]], 2, TypeError, "got list"),
+    "complex": (torch.zeros(1, 1, 8, 8, dtype=torch.complex64), 2, TypeError, "real numbers"),
+}
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize("case", BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_one_clear_line(metric, case) -> None:
+    images, period, error, message = case
+    with pytest.raises(error, match=message) as caught:
+        metric(images, period)
+    assert "\n" not in str(caught.value)

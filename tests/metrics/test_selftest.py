@@ -1,0 +1,108 @@
+"""Every metric finds what it claims, at the amplitude it claims, on real images, and is silent on clean ones.
+
+The synthetic images are always tested; the real ones where UPSAMPLE_LAB_DATA names a folder that holds them.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from upsample_lab.metrics import line_energy_db, phase_variance
+from upsample_lab.metrics.selftest.carriers import CARRIERS, IMAGE_COUNT
+from upsample_lab.metrics.selftest.probes import AMPLITUDES, PROBES, SET_SIZE, checkerboard, detection_limit, readings
+from upsample_lab.metrics.selftest.report import broken_claims, claims_table, luma_and_chroma
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SETS_TESTED = 2  # of the four that the script measures
+CASES = [
+    pytest.param(carrier, name, period, id=f"{carrier}-{name}-p{period}")
+    for carrier in CARRIERS
+    for name, probe in PROBES.items()
+    for period in probe.periods
+]
+
+
+@cache
+def carrier_images(carrier: str) -> torch.Tensor:
+    root = Path(os.environ.get("UPSAMPLE_LAB_DATA", "data"))
+    try:
+        return CARRIERS[carrier](root)
+    except FileNotFoundError as error:
+        pytest.skip(f"{error}; the synthetic images are tested instead")
+
+
+@pytest.mark.parametrize(("carrier", "name", "period"), CASES)
+def test_finds_what_it_claims_and_is_silent_on_clean_images(carrier: str, name: str, period: int) -> None:
+    images = carrier_images(carrier)[: SETS_TESTED * SET_SIZE]
+    probe = PROBES[name]
+    for orientation, claim in zip(probe.orientations, probe.claims[carrier][period], strict=True):
+        clean = readings(probe, images, period, orientation, 0.0)
+        if not probe.relative:
+            assert max(clean) < probe.threshold
+        if claim is not None:
+            found = readings(probe, images, period, orientation, claim)
+            base = clean if probe.relative else [0.0] * len(clean)
+            assert all(value > probe.threshold + b for value, b in zip(found, base, strict=True)), orientation
+
+
+def test_synthetic_images_are_what_they_say() -> None:
+    images = carrier_images("synthetic")
+    assert images.shape == (IMAGE_COUNT, 1, 32, 32)
+    assert images.std().item() == pytest.approx(0.2, abs=0.01)
+
+
+def test_every_claim_is_at_a_measured_amplitude() -> None:
+    for probe in PROBES.values():
+        assert set(probe.claims) == set(CARRIERS)
+        for periods in probe.claims.values():
+            assert tuple(periods) == probe.periods
+            for levels in periods.values():
+                assert len(levels) == len(probe.orientations)
+                assert set(levels) <= {None, *AMPLITUDES}
+
+
+def test_the_documented_table_is_the_one_that_is_tested() -> None:
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    assert claims_table() in page, "docs/metrics.md is stale: run python scripts/metrics_selftest.py"
+
+
+@pytest.mark.parametrize(
+    ("readings_by_amplitude", "limit"),
+    [([9] * 7, 0.25), ([0] * 7, None), ([0, 0, 0, 9, 9, 9, 9], 2.0), ([9, 9, 9, 9, 0, 9, 9], 8.0)],
+    ids=["all", "none", "from 2", "a gap"],
+)
+def test_the_limit_is_the_least_from_which_on_all_is_found(readings_by_amplitude: list, limit: float | None) -> None:
+    curve = [[0.0], *([float(value)] for value in readings_by_amplitude)]
+    assert detection_limit(PROBES["line_energy_db"], curve) == limit
+
+
+def test_the_report_names_a_broken_claim_and_a_false_alarm() -> None:
+    deaf = {("synthetic", "line_energy_db", 2, "diagonal"): [[0.0]] * 8}
+    nervous = {("synthetic", "line_energy_db", 2, "diagonal"): [[9.0]] * 8}
+    assert broken_claims(deaf) == [
+        "line_energy_db, synthetic, period 2, diagonal: claims 2 grey levels, not found at all"
+    ]
+    assert "fires on clean images (reads 9 over 3)" in broken_claims(nervous)[0]
+
+
+def test_patterns_are_balanced_and_of_their_period() -> None:
+    for period in (2, 4, 8):
+        for orientation in ("horizontal", "vertical", "diagonal"):
+            pattern = checkerboard(period, orientation, 24, 32)
+            assert pattern.abs().min() == 1
+            assert pattern.mean() == 0
+            assert torch.equal(pattern[:-period, :-period], pattern[period:, period:])
+
+
+def test_jpeg_s_subsampled_chroma_is_found_and_its_luma_is_clean() -> None:
+    planes = luma_and_chroma(carrier_images("cifar10_jpeg"))
+    lines = {name: line_energy_db(plane, (2,))[2]["horizontal"] for name, plane in planes.items()}
+    assert lines["Y"] < 0
+    assert min(lines["Cb"], lines["Cr"]) > 3
+    residuals = {n: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - x for n, x in planes.items()}
+    ratios = {name: phase_variance(residual, 2).ratio for name, residual in residuals.items()}
+    assert ratios["Y"] < 1e-4 < 1e-3 < min(ratios["Cb"], ratios["Cr"])
