@@ -171,6 +171,14 @@ def test_no_mirror_at_all(tmp_path):
         fetch([FILE], tmp_path, [], 5)
 
 
+def test_a_full_disk_is_no_fault_of_the_mirrors(tmp_path, mirror):
+    good = mirror({FILE.name: CONTENT})
+    part_of(tmp_path).symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"images\.gz\.part: cannot be written to \(No space left on device\)"):
+        fetch([FILE], tmp_path, [good.url, good.url], 5)
+    assert len(good.requests) == 1
+
+
 def test_a_folder_that_cannot_be_written(tmp_path, mirror):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="cannot be written to"):

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,16 +145,17 @@ def _append(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> None:
             continues = response.status == 206 and _range_start(response) == have
             start = have if continues else 0
             total = start + _content_length(response)
+            arrived = start
             with (
-                part.open("ab" if continues else "wb") as out,
-                progress(f"downloading {file.name}", total, start=start) as advance,
+                _written(part, append=continues) as write,
+                progress(f"downloading {file.name}", total, start) as advance,
             ):
                 for block in _blocks(response, timeout_sec):
-                    if out.tell() + len(block) > file.max_bytes:
+                    arrived += len(block)
+                    if arrived > file.max_bytes:
                         raise MirrorError(f"it sends more than {file.max_bytes} bytes", dead=False)
-                    out.write(block)
+                    write(block)
                     advance(len(block))
-                arrived = out.tell()
             if arrived < total:
                 raise MirrorError(f"the connection ended after {arrived} of {total} bytes", dead=False)
     except urllib.error.HTTPError as error:
@@ -164,6 +165,30 @@ def _append(url: str, file: RemoteFile, part: Path, timeout_sec: float) -> None:
         raise MirrorError(f"HTTP {error.code} {error.reason}", dead=False) from error
     except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a malformed address
         raise MirrorError(_cause(error, timeout_sec), dead=True) from error
+
+
+@contextmanager
+def _written(part: Path, *, append: bool) -> Iterator[Callable[[bytes], None]]:
+    """Yield what writes to `part`. A full disk is no fault of the mirror's, and is told apart here."""
+
+    def failed(error: OSError) -> DataError:
+        return DataError(f"{part}: cannot be written to ({error.strerror or error})")
+
+    try:
+        out = part.open("ab" if append else "wb", buffering=0)
+    except OSError as error:
+        raise failed(error) from error
+
+    def write(block: bytes) -> None:
+        rest = memoryview(block)
+        try:
+            while rest:
+                rest = rest[out.write(rest) :]
+        except OSError as error:
+            raise failed(error) from error
+
+    with out:
+        yield write
 
 
 def _content_length(response: http.client.HTTPResponse) -> int:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def progress(task: str, total: int, *, start: int = 0, unit: str = "B") -> Iterator[Callable[[int], None]]:
+def progress(task: str, total: int, start: int = 0, *, unit: str = "B") -> Iterator[Callable[[int], None]]:
     """Show `task` while the block runs; call what is yielded with each amount done.
 
     Args:
