@@ -93,30 +93,96 @@ class UpsampleOptions:
         """Raise `ConfigError` if options that are each allowed do not go together."""
 
 
-KERNEL_AFTER_RESIZE = "side of the convolution's kernel in pixels"
-ORDER_HELP = "whether the image is resized before the convolution or after it, at 1/s² of the cost"
-ORDERS = ("resize_first", "conv_first")
-
-
-@option("upsample", "deconv")
 @dataclass
-class DeconvOptions(UpsampleOptions):
-    kernel_size: int = setting("side of the kernel in pixels", low=2, high=8)
-    init: str = setting("how the kernel starts", choices=("random", "bilinear"))
+class ResizeOptions(UpsampleOptions):
+    """A fixed resize, and the convolution that learns."""
+
+    kernel_size: int = setting("side of the convolution's kernel in pixels", low=1, high=9, odd=True)
+    order: str = setting(
+        "whether the image is resized before the convolution, or after it at 1/s² of the cost",
+        choices=("resize_first", "conv_first"),
+    )
 
 
 @option("upsample", "nearest")
 @dataclass
-class NearestOptions(UpsampleOptions):
-    kernel_size: int = setting(KERNEL_AFTER_RESIZE, low=1, high=9, odd=True)
-    order: str = setting(ORDER_HELP, choices=ORDERS)
+class NearestOptions(ResizeOptions):
+    pass
 
 
 @option("upsample", "bilinear")
 @dataclass
-class BilinearOptions(UpsampleOptions):
-    kernel_size: int = setting(KERNEL_AFTER_RESIZE, low=1, high=9, odd=True)
-    order: str = setting(ORDER_HELP, choices=ORDERS)
+class BilinearOptions(ResizeOptions):
+    pass
+
+
+@option("upsample", "bicubic")
+@dataclass
+class BicubicOptions(ResizeOptions):
+    pass
+
+
+@option("upsample", "kaiser")
+@dataclass
+class KaiserOptions(ResizeOptions):
+    pass
+
+
+@option("upsample", "fourier")
+@dataclass
+class FourierOptions(ResizeOptions):
+    pass
+
+
+@option("upsample", "bilinear_additive")
+@dataclass
+class BilinearAdditiveOptions(UpsampleOptions):
+    pass
+
+
+@option("upsample", "blur_deconv")
+@dataclass
+class BlurDeconvOptions(UpsampleOptions):
+    kernel_size: int = setting("side of the kernel in pixels", low=2, high=8)
+    init: str = setting("how the kernel starts", choices=("random", "bilinear"))
+
+
+@option("upsample", "deconv")
+@dataclass
+class DeconvOptions(BlurDeconvOptions):
+    phase_equal: bool = setting("keep all output phases at the same gain, so that flat areas cannot checker")
+
+
+@option("upsample", "pixel_shuffle")
+@option("upsample", "blur_pixel_shuffle")
+@dataclass
+class PixelShuffleOptions(UpsampleOptions):
+    kernel_size: int = setting("side of the convolution's kernel in pixels", low=1, high=9, odd=True)
+    init: str = setting("how the kernels start; icnr: equal in all phases", choices=("random", "icnr"))
+    tie_bias: bool = setting("one bias for all phases; untied ones checker from the start, also with icnr")
+
+
+@option("upsample", "unpool")
+@dataclass
+class UnpoolOptions(UpsampleOptions):
+    kernel_size: int = setting("side of the convolution that fills the empty pixels", low=1, high=9, odd=True)
+
+
+@option("upsample", "carafe")
+@dataclass
+class CarafeOptions(UpsampleOptions):
+    kernel_size: int = setting("side of the neighbourhood that is averaged, in input pixels", low=1, high=9, odd=True)
+    encoder_kernel_size: int = setting("side of the convolution that predicts the weights", low=1, high=9, odd=True)
+    compressed_channels: int = setting("channels that the weights are predicted from", low=1, high=1024)
+
+
+@option("upsample", "dysample")
+@dataclass
+class DySampleOptions(UpsampleOptions):
+    groups: int = setting("groups of channels with offsets of their own; must divide the channels", low=1, high=64)
+    scope: str = setting(
+        "range of the offsets: a fixed quarter of a pixel, or predicted for each", choices=("static", "dynamic")
+    )
 
 
 def upsample_options(name: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Hashable
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -75,7 +75,7 @@ def resample(image: Tensor, scale: int, kernel: Kernel, *, align_corners: bool =
     for dim in (3, 2):  # columns first: fewer rows to work on
         size = image.shape[dim]
         if align_corners or size <= DENSE_SIZE:
-            matrix = _axis_matrix(size, scale, kernel, align_corners, image.dtype, image.device)
+            matrix = remembered(interpolation_matrix, size, scale, kernel, align_corners, like=image)
             image = apply_matrix(image, matrix, dim, channels_last)
         else:
             taps = phase_taps(scale, kernel)
@@ -133,6 +133,7 @@ def taps_at(position: float, kernel: Kernel) -> Taps:
     return tuple((k, kernel.weight(position - k)) for k in range(first, first + 2 * kernel.reach))
 
 
+@cache
 def phase_taps(scale: int, kernel: Kernel) -> tuple[Taps, ...]:
     """For each output phase r, the offsets d and weights of ``y[s·i + r] = Σ_d w_d u[i + d]``."""
     return tuple(
@@ -161,14 +162,12 @@ def interpolation_matrix(size: int, scale: int, kernel: Kernel, align_corners: b
 _matrices: dict[tuple[object, ...], Tensor] = {}
 
 
-def _axis_matrix(
-    size: int, scale: int, kernel: Kernel, align_corners: bool, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """`interpolation_matrix`, remembered, since making it takes longer than resizing a small image does."""
-    key = (size, scale, kernel, align_corners, dtype, device)
+def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) -> Tensor:
+    """`make(*arguments)` with the dtype and device of `like`, kept: making it takes longer than resizing an image."""
+    key = (make, arguments, like.dtype, like.device)
     if key not in _matrices:
         with torch.inference_mode(False):  # else a matrix first used in inference could not be trained through later
-            _matrices[key] = interpolation_matrix(size, scale, kernel, align_corners).to(device, dtype)
+            _matrices[key] = make(*arguments).to(like.device, like.dtype)
     return _matrices[key]
 
 
@@ -190,11 +189,6 @@ class _Linear(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _Linear.apply(gradient, ctx.back, ctx.forth), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        output: Tensor = _Linear.apply(tangent, ctx.forth, ctx.back)
-        return output
 
 
 def _empty(like: Tensor, dim: int, size: int, channels_last: bool) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.conv import ConvTranspose2d
+from upsample_lab.conv import ConvTranspose2d, conv_transpose2d
 from upsample_lab.upsamplers._channels import matching_channels
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
@@ -16,7 +16,11 @@ class Deconv(Upsampler):
     `y[s·i - p + t] += x[i] · w[t]`, `0 <= t < k`, along each axis, with the padding p and output padding q that give
     exactly s times the size: `2p - q = k - s`.
 
-    init="random" is torch's default. init="bilinear" starts as an interpolation (`bilinear_kernel`).
+    init="random"      torch's default
+    init="bilinear"    starts as an interpolation (`bilinear_kernel`)
+    phase_equal=true   the kernel that is applied is the nearest one whose s² phases gain equally (`phase_projection`).
+                       It is projected in every forward pass, so no step of training leaves that set, and flat areas
+                       cannot checker. Raises ValueError if k < s, where some phases have no weights.
 
     Source: M. Zeiler et al., "Deconvolutional networks", CVPR 2010; V. Dumoulin and F. Visin, "A guide to convolution
     arithmetic for deep learning", arXiv:1603.07285, chapter 4. Its checkerboard: A. Odena et al., Distill 2016.
@@ -30,21 +34,35 @@ class Deconv(Upsampler):
         "checkerboard: each of the s² phases has weights of its own, so random kernels gain unequally "
         "(DC-phase variation √(1 − 1/s²)) whether or not s divides k; empty pixels when k < s"
     )
+    projection: Tensor
     parameter_count_formula = "C_in·C_out·k² + C_out"
     macs_per_pixel_formula = "C_in·C_out·k²/s²"
 
     def __init__(
-        self, in_channels: int, out_channels: int, scale: int, *, algorithms: Algorithms, kernel_size: int, init: str
+        self,
+        in_channels: int,
+        out_channels: int,
+        scale: int,
+        *,
+        algorithms: Algorithms,
+        kernel_size: int,
+        init: str,
+        phase_equal: bool,
     ) -> None:
         super().__init__(in_channels, out_channels, scale)
+        if phase_equal and kernel_size < scale:
+            raise ValueError(
+                f"upsample.phase_equal=true: needs upsample.kernel_size={kernel_size} to be at least the scale, {scale}"
+            )
         self.kernel_size = kernel_size
-        padding, output_padding = exact_padding(kernel_size, scale)
+        self.phase_equal = phase_equal
+        self.padding, output_padding = exact_padding(kernel_size, scale)
         self.conv = ConvTranspose2d(
             in_channels,
             out_channels,
             kernel_size,
             stride=scale,
-            padding=padding,
+            padding=self.padding,
             output_padding=output_padding,
             algorithm=algorithms.conv_transpose2d,
         )
@@ -53,13 +71,36 @@ class Deconv(Upsampler):
             with torch.no_grad():
                 self.conv.weight.copy_(matching_channels(in_channels, out_channels)[..., None, None] * kernel)
                 self.conv.bias.zero_()  # type: ignore[union-attr]  # it has one
+        if phase_equal:
+            self.register_buffer("projection", phase_projection(kernel_size, scale), persistent=False)
+            with torch.no_grad():
+                self.conv.weight.copy_(self.effective_weight())
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
-        output: Tensor = self.conv(input)
-        return output
+        conv = self.conv
+        return conv_transpose2d(
+            input,
+            self.effective_weight(),
+            conv.bias,
+            conv.stride,
+            self.padding,
+            conv.output_padding,
+            algorithm=conv.algorithm,
+        )
+
+    def effective_weight(self) -> Tensor:
+        """The kernel that is applied, `[C_in, C_out, k, k]`: the parameter, or its projection with `phase_equal`."""
+        weight = self.conv.weight
+        if not self.phase_equal:
+            return weight
+        with torch.autocast(weight.device.type, enabled=False):
+            return (weight.flatten(2) @ self.projection.to(weight.dtype)).unflatten(2, weight.shape[2:])
 
     def symbols(self) -> dict[str, int]:
         return {**super().symbols(), "k": self.kernel_size}
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, phase_equal={self.phase_equal}"
 
 
 def exact_padding(kernel_size: int, scale: int) -> tuple[int, int]:
@@ -86,3 +127,17 @@ def bilinear_kernel(kernel_size: int, scale: int) -> Tensor:
     gains = torch.zeros(scale).index_add(0, taps % scale, tent)[taps % scale]
     tent = tent / gains
     return tent[:, None] * tent
+
+
+def phase_projection(kernel_size: int, scale: int) -> Tensor:
+    """The orthogonal projection `[k², k²]` of flattened kernels onto those whose s² phases have the same sum.
+
+    Phase p has `n_p` taps and the sum `G_p`. The nearest kernel adds `(G - G_p)/n_p` to each of them, where
+    `G = Σ_p G_p/n_p / Σ_p 1/n_p` makes the sum of the squared changes, `Σ_p (G - G_p)²/n_p`, smallest.
+    """
+    taps = torch.arange(kernel_size) % scale
+    phase = (scale * taps[:, None] + taps).flatten()
+    member = torch.nn.functional.one_hot(phase, scale**2).to(torch.float64)  # [k², s²]
+    mean_of_phase = member / member.sum(0)
+    common = mean_of_phase.sum(1, keepdim=True) / (1 / member.sum(0)).sum()  # [k², 1]: the weights of G
+    return torch.eye(kernel_size**2, dtype=torch.float64) + (common - member) @ mean_of_phase.T

@@ -1,0 +1,43 @@
+"""A transposed convolution, smoothed so that no checkerboard is left."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from upsample_lab.upsamplers._blur import blur, blur_taps
+from upsample_lab.upsamplers.base import Algorithms
+from upsample_lab.upsamplers.deconv import Deconv
+
+
+class BlurDeconv(Deconv):
+    """`y = Box_s(Deconv_k(x))`: each output is the mean of one pixel of every phase, so all phases gain equally.
+
+    The box is centred and repeats the border: no half-pixel shift, no darkened border.
+
+    Source: Y. Sugawara, S. Shiota, H. Kiya, "Super-resolution using convolutional neural networks without any
+    checkerboard artifacts", arXiv:1806.02658, section 3.2 (a zero-order hold after the layer), centred here.
+    """
+
+    equation = "y = Box_s(Deconv_k(x)),  Box_s = [½, 1, …, 1, ½]/s for even s, borders repeated"
+    source = "Sugawara, Shiota and Kiya, arXiv:1806.02658, sec. 3.2 (their hold, centred)"
+    failure_modes = "blur: details of period s, wanted ones too, are removed; the outermost pixels still checker"
+    macs_per_pixel_formula = "C_in·C_out·k²/s² + 2·C_out·t"
+
+    def __init__(
+        self, in_channels: int, out_channels: int, scale: int, *, algorithms: Algorithms, kernel_size: int, init: str
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            scale,
+            algorithms=algorithms,
+            kernel_size=kernel_size,
+            init=init,
+            phase_equal=False,
+        )
+
+    def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
+        return blur(super().forward(input), self.scale)
+
+    def symbols(self) -> dict[str, int]:
+        return {**super().symbols(), "t": blur_taps(self.scale)}

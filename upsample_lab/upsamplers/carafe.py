@@ -1,0 +1,97 @@
+"""Content-aware reassembly of features: every output pixel is a weighted mean with weights of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from upsample_lab.conv import Conv2d
+from upsample_lab.resize import is_channels_last
+from upsample_lab.upsamplers.base import Algorithms, Upsampler
+from upsample_lab.upsamplers.pixel_shuffle import shuffle_phases
+
+
+class Carafe(Upsampler):
+    """`[N, C_in, H, W] -> [N, C_out, s·H, s·W]`: `y[l'] = Σ_{n ∈ u x u} W_{l'}[n] · v[l + n]`, `l = ⌊l'/s⌋`.
+
+    1. Values `v = Conv_1(x)` of C_out channels. (The paper has as many channels in as out; a 1x1 convolution before the
+       reassembly equals one after it, as the weights sum to 1, and costs s² times less.)
+    2. Kernels `W = softmax_n(Conv_e(Conv_1(x)))`: a 1x1 convolution to m channels, one of size e to the u² weights of
+       each of the s² phases.
+    3. Every output pixel is the weighted mean of the u x u values around the input pixel that it lies in.
+
+    At the borders values are repeated, so that means stay means there. With equal weights: a box of u x u pixels, then
+    the nearest neighbour.
+
+    Source: J. Wang et al., "CARAFE: content-aware reassembly of features", arXiv:1905.02188, equations 1 to 4; there
+    u = 5, e = u - 2, m = 64.
+    """
+
+    equation = "y[l′] = Σ_{n ∈ u×u} W_{l′}[n]·v[⌊l′/s⌋ + n],  v = Conv_1(x),  W = softmax_n Conv_e(Conv_1(x))"
+    source = "Wang et al., CARAFE: content-aware reassembly of features, arXiv:1905.02188, eq. 1 to 4"
+    linear = False
+    shift_equivariant = "by whole input pixels"
+    failure_modes = (
+        "the weights of the s² phases are predicted by separate channels, and can checker in texture; never in flat "
+        "areas, where any weights that sum to 1 give the same; u²·C_out numbers for each input pixel in memory"
+    )
+    parameter_count_formula = "C_in·C_out + C_out + C_in·m + m + (m·e² + 1)·u²·s²"
+    macs_per_pixel_formula = "C_in·C_out/s² + C_in·m/s² + m·e²·u² + C_out·u²"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        scale: int,
+        *,
+        algorithms: Algorithms,
+        kernel_size: int,
+        encoder_kernel_size: int,
+        compressed_channels: int,
+    ) -> None:
+        super().__init__(in_channels, out_channels, scale)
+        self.kernel_size = kernel_size
+        self.encoder_kernel_size = encoder_kernel_size
+        self.compressed_channels = compressed_channels
+        self.values = Conv2d(in_channels, out_channels, 1, algorithm=algorithms.conv2d)
+        self.compress = Conv2d(in_channels, compressed_channels, 1, algorithm=algorithms.conv2d)
+        self.encode = Conv2d(
+            compressed_channels,
+            scale**2 * kernel_size**2,
+            encoder_kernel_size,
+            padding=encoder_kernel_size // 2,
+            algorithm=algorithms.conv2d,
+        )
+
+    def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
+        logits = self.encode(self.compress(input)).unflatten(1, (self.scale**2, self.kernel_size**2))
+        return reassemble(self.values(input), logits.softmax(2), self.scale)
+
+    def symbols(self) -> dict[str, int]:
+        return {
+            **super().symbols(),
+            "u": self.kernel_size,
+            "e": self.encoder_kernel_size,
+            "m": self.compressed_channels,
+        }
+
+
+def reassemble(values: Tensor, kernels: Tensor, scale: int) -> Tensor:
+    """Weighted means of neighbourhoods: values `[N, C, H, W]`, kernels `[N, s², u², H, W]` -> `[N, C, s·H, s·W]`."""
+    batch, channels, height, width = values.shape
+    phases, size = kernels.shape[1], round(kernels.shape[2] ** 0.5)
+    patches = neighbourhoods(values.permute(0, 2, 3, 1), size)
+    means = kernels.permute(0, 3, 4, 1, 2).to(patches.dtype) @ patches
+    planes = means.reshape(batch, height, width, phases * channels).permute(0, 3, 1, 2)
+    memory_format = torch.channels_last if is_channels_last(values) else torch.contiguous_format
+    return shuffle_phases(planes, scale).contiguous(memory_format=memory_format)
+
+
+def neighbourhoods(pixels: Tensor, size: int) -> Tensor:
+    """`[N, H, W, C] -> [N, H, W, u², C]`: the u x u pixels around each pixel, row by row, borders repeated."""
+    height, width = pixels.shape[1:3]
+    rows, columns = (
+        torch.arange(-(size // 2), n + size // 2, device=pixels.device).clamp(0, n - 1) for n in (height, width)
+    )
+    padded = pixels.index_select(1, rows).index_select(2, columns)
+    return torch.stack([padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)], 3)

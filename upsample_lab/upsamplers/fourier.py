@@ -1,0 +1,46 @@
+"""Resize by a zero-padded spectrum, then a convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from upsample_lab.resize import apply_matrix, is_channels_last, remembered
+from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
+
+
+class Fourier(ResizeConvolution):
+    """The spectrum of the image, zeros for the frequencies that it cannot have, transformed back on the finer grid.
+
+    Along an axis of n pixels that is the trigonometric polynomial through the pixels, taken at the half-pixel centres
+    `x = (o + ½)/s - ½`: a product with the matrix `dirichlet_matrix`. A dense product, and not an FFT, since it
+    runs in every dtype and is cheaper for images of the size of feature maps.
+
+    Source: A. Oppenheim and R. Schafer, "Discrete-time signal processing", section 8.4 (the DFT as samples of the
+    spectrum), and L. Trefethen, "Spectral methods in MATLAB", chapter 3 for the periodic sinc, odd and even n.
+    """
+
+    equation = "y = Conv_k(u),  u = F⁻¹ pad₀ F x at the half-pixel centres (o + ½)/s − ½"
+    source = "Trefethen, Spectral methods in MATLAB, ch. 3: the periodic sinc interpolant"
+    shift_equivariant = "by any fraction of a pixel, circularly, below the Nyquist frequency"
+    failure_modes = "takes the image for periodic: opposite borders ring into each other, and edges ring (Gibbs)"
+    resize_macs_formula = "H + W/s"
+
+    def resize(self, image: Tensor) -> Tensor:
+        channels_last = is_channels_last(image)
+        for dim in (3, 2):
+            matrix = remembered(dirichlet_matrix, image.shape[dim], self.scale, like=image)
+            image = apply_matrix(image, matrix, dim, channels_last)
+        return image
+
+
+def dirichlet_matrix(size: int, scale: int) -> Tensor:
+    """The matrix `[s·n, n]`, float64: `D(x_o - j)` with `D(t) = sin πt / (n·sin(πt/n))`, or `tan(πt/n)` for even n.
+
+    For even n the coefficient at the Nyquist frequency is split evenly between the positive and the negative one.
+    """
+    positions = (torch.arange(scale * size, dtype=torch.float64) + 0.5) / scale - 0.5
+    angle = torch.pi * (positions[:, None] - torch.arange(size))
+    below = torch.sin(angle / size) if size % 2 else torch.tan(angle / size)
+    at_pixel = below.abs() < 1e-12
+    return torch.where(at_pixel, 1.0, torch.sin(angle) / (size * torch.where(at_pixel, 1.0, below)))
