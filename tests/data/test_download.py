@@ -167,8 +167,9 @@ def test_those_who_want_the_same_file_at_once_wait_for_the_first(tmp_path, mirro
 
 
 def test_no_mirror_at_all(tmp_path):
-    with pytest.raises(DataError, match=r"images.gz could not be downloaded \(none is left to ask\)"):
-        fetch([FILE], tmp_path, [], 5)
+    with pytest.raises(DataError, match=r"data\.mirrors is empty"):
+        fetch([FILE], tmp_path / "new", [], 5)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_full_disk_is_no_fault_of_the_mirrors(tmp_path, mirror):

@@ -71,6 +71,8 @@ def fetch(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str], tim
     for mirror in mirrors:
         if not mirror.startswith(("https://", "http://")):
             raise DataError(f"data.mirrors: {mirror!r} must begin with https:// or http://")
+    if not mirrors:
+        raise DataError("data.mirrors is empty, so nothing can be downloaded")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -116,7 +118,7 @@ def _fetch_one(file: RemoteFile, target: Path, alive: list[str], timeout_sec: fl
             continue
         os.replace(part, target)
         return
-    listed = "; ".join(causes) or "none is left to ask"
+    listed = "; ".join(causes) or "no mirror is left to ask"
     raise DataError(f"{file.name} could not be downloaded ({listed})")
 
 
