@@ -23,7 +23,7 @@ def as_images(images: ImageArray, *, name: str = "images", min_size_px: int = MI
         ValueError: not four-dimensional, empty, or smaller than `min_size_px` on a side.
     """
     if isinstance(images, np.ndarray):
-        images = torch.from_numpy(np.ascontiguousarray(images))
+        images = torch.tensor(np.ascontiguousarray(images))  # a copy, so a read-only array will do
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a torch tensor or a NumPy array [N, C, H, W], got {type(images).__name__}")
     if images.is_complex():

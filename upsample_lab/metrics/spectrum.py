@@ -156,8 +156,9 @@ def radial_power_spectrum(images: ImageArray) -> RadialSpectrum:
 
     Power is `|F|²` of the orthonormal transform (white noise of variance v has power v everywhere); no window, no mean
     removed. A ring holds the bins whose radius, times the image's shorter side, rounds to its index; the constant is a
-    ring of its own. All rings are kept, from the constant (first) to the corner `(1/2, 1/2)` (last), so that the bins' powers sum to the energy of the
-    image. Stopping at the radius 1/2, as is usual, loses the corner, and with it the diagonal checkerboard.
+    ring of its own. All rings are kept, from the constant (first) to the corner `(1/2, 1/2)` (last), so that the powers
+    of all bins sum to the energy of the image. Stopping at the radius 1/2, as is usual, loses the corner, and with it
+    the diagonal checkerboard.
 
     Raises:
         TypeError, ValueError: see `as_images`.

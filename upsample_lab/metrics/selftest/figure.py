@@ -34,7 +34,7 @@ def draw(curves: Curves, carriers: dict[str, Tensor], path: Path) -> None:
     for carrier in carriers:
         _draw_curves(grid[-1, 0], curves, "radial_corner_db", carrier, 2)
         loudest = curves[carrier, "radial_corner_db", 2, "diagonal"][-1][0]
-        shift, side = ((-8, -22), "right") if carrier == first else ((-24, 0), "right")
+        shift, side = ((6, -44), "right") if carrier == first else ((-24, 0), "right")
         grid[-1, 0].annotate(TITLES[carrier], (7, loudest), shift, textcoords="offset points", ha=side)
     grid[-1, 0].set_title("Corner of the radial spectrum\nfound: 3 dB above clean")
     _draw_curves(grid[-1, 1], curves, "nearest_residual", first, 2)
