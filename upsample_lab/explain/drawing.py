@@ -44,7 +44,7 @@ def _bare(cell: Weight | Pixel | Term) -> str:
 class Sheet:
     """A blank figure of ``width × height`` cells to draw on."""
 
-    def __init__(self, width: float, height: float, kernel_size: int, dpi: int = 160) -> None:
+    def __init__(self, width: float, height: float, kernel_size: int, dpi: int = 130) -> None:
         self.kernel_size = kernel_size
         with rc_context(STYLE):
             self.figure = Figure(figsize=(width * CELL_INCH, height * CELL_INCH), dpi=dpi, facecolor=palette.PAPER)
