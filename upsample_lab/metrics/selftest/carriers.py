@@ -20,8 +20,12 @@ def mnist_images(data_root: Path) -> Tensor:
     Raises:
         FileNotFoundError: `MNIST/raw/t10k-images-idx3-ubyte.gz` is not below `data_root`.
     """
-    content = gzip.decompress((data_root / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz").read_bytes())
-    pixels = np.frombuffer(content, np.uint8, offset=_IDX_HEADER_BYTES).reshape(-1, 1, 28, 28)
+    archive = data_root / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz"
+    if not archive.is_file():
+        raise FileNotFoundError(f"{archive} is not there; UPSAMPLE_LAB_DATA or --data-root names the data folder")
+    pixels = np.frombuffer(gzip.decompress(archive.read_bytes()), np.uint8, offset=_IDX_HEADER_BYTES).reshape(
+        -1, 1, 28, 28
+    )
     return torch.tensor(pixels[:IMAGE_COUNT], dtype=torch.float64) / 255
 
 
