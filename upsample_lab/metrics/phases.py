@@ -87,6 +87,7 @@ def phase_variance(residual: ImageArray, period: int = 2) -> PhaseVariance:
     The variance of the period² phase means over the total variance, both taken around each channel's own mean and
     summed over channels; the means are over all images, so it sees the pattern that the images have in common.
     White noise of n pixels a channel gives about `(period² - 1) / n`. A constant residual gives `(0, 1)`.
+    A ratio above 0.01 is a find: from 4 grey levels of 255 on in the error of a box blur of 256 real images.
 
     The p-value is that of a one-way analysis of variance with the phases as groups (Fisher, "Statistical Methods for
     Research Workers", 1925, ch. VII). It takes pixels for independent. Smooth residuals differ less between phases
@@ -106,6 +107,7 @@ def dc_phase_variation(response: ImageArray, period: int) -> float:
     `G[c, p]`, the gain of phase `p` in channel `c`, is that phase's mean over the interior of the image; the result is
     `sqrt(mean_c Var_p G[c, p] / mean_(c, p) G[c, p]²)`, in [0, 1): 0 when all phases are equal, `sqrt(1 - 1/period²)`
     for independent zero-mean gains, whatever their scale. Several images are several channels. Zero response: 0.
+    Above 0.001 is a find: a quarter of a grey level of 255 on a constant 0.5 reads 0.002.
 
     Raises:
         TypeError, ValueError: see `as_images` and `check_period`; the images must hold one whole period.
@@ -158,7 +160,8 @@ def nearest_residual(images: ImageArray, period: int) -> float:
 
     `sum (x - block mean)² / sum x²` over all images: 0 if and only if each image is a nearest-upsampled one (blocks
     aligned with the top left corner). The energy includes the mean, so that rounding errors on a constant image do not
-    count as detail. For the interior of a response to a constant it is at least `dc_phase_variation`². Zero images: 0.
+    count as detail. For a response that repeats with the period it is `dc_phase_variation`². Zero images: 0.
+    Above 1e-6 is a find in images that ought to be nearest-upsampled, from a quarter of a grey level of 255 on.
 
     Raises:
         TypeError, ValueError: see `as_images` and `check_period`; the images must hold one whole block.

@@ -72,6 +72,9 @@ def line_energy_db(images: ImageArray, periods: tuple[int, ...] = LINE_PERIODS) 
     complex. One image's ratio scatters by some 8 dB, the mean of n images by `8 / sqrt(n)`. A line without any
     neighbourhood is held below some 120 dB by a floor at 1e-12 of the image's mean square; a black image gives 0 dB.
 
+    Above 3 dB over 256 images is a find: period 2 from 4 grey levels of 255 on in MNIST and from 1 in CIFAR-10 (JPEG
+    copy), period 4 from 8 and 4, period 8 hardly below 16, for there the images themselves are loud.
+
     Raises:
         TypeError, ValueError: see `as_images` and `check_period`; an image must show a period three times.
     """
@@ -141,7 +144,8 @@ class RadialPower:
     def corner_db(self) -> float:
         """Power of the last ring over the mean power of all bins but the constant, in dB: 0 for white noise.
 
-        The last ring holds the corner (1/2, 1/2), where a diagonal checkerboard of period 2 has all its energy.
+        The last ring holds the corner (1/2, 1/2), where a diagonal checkerboard of period 2 has all its energy: half a
+        grey level of it, of 255, lifts the figure by 3 dB over that of the clean images.
         """
         power = self._sums.read()["power"] / self._plane_count
         floor = _FLOOR_SHARE * float(power.sum())
