@@ -1,0 +1,10 @@
+"""The passport of an upsampler: what is measured of it alone, and what is wrong with it.
+
+`passport(module, in_channels, scale)` measures any module; `lint` tells only what is wrong.
+"""
+
+from upsample_lab.passport.cost import count_macs
+from upsample_lab.passport.measure import lint, passport
+from upsample_lab.passport.record import Finding, Passport
+
+__all__ = ["Finding", "Passport", "count_macs", "lint", "passport"]

@@ -1,0 +1,193 @@
+"""What a module costs: counted exactly, and timed on the device it is on."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from upsample_lab.passport.counting import Counter
+from upsample_lab.passport.probe import Probe
+from upsample_lab.passport.record import Cost, Timing
+
+BATCH = 8
+MAX_OUTPUT_PIXELS = 2**17  # of the timed batch: enough for a kernel's speed to show, little enough to be quick
+BUDGET_SEC = 1.5  # for all timings of one module
+MAX_ROUNDS = 25
+
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+@dataclass
+class Variant:
+    """A dtype and memory format, with its own copy of the module and its measured times in seconds."""
+
+    dtype: torch.dtype
+    memory_format: str
+    module: Callable[[Tensor], Tensor]
+    input: Tensor
+    forward_sec: list[float]
+    backward_sec: list[float]
+
+
+def measure_cost(probe: Probe) -> Cost:
+    """Count and time `probe.module`; it is left in float32."""
+    module = probe.module.float()
+    parameters = list(module.parameters())
+    output_pixels = (probe.size * probe.scale) ** 2
+    count = max(1, min(BATCH, MAX_OUTPUT_PIXELS // output_pixels))
+    shape = (count, probe.in_channels, probe.size, probe.size)
+    forward, backward = count_passes(probe.raw, torch.ones(shape, device=probe.device))
+    timings, repeats = _timings(probe, module, shape)
+    return Cost(
+        parameter_count=sum(p.numel() for p in parameters),
+        trainable_count=sum(p.numel() for p in parameters if p.requires_grad),
+        input_shape=shape,
+        macs_per_pixel=forward.macs / (count * output_pixels),
+        macs_per_pixel_formula=_formula(module, probe.size),
+        backward_macs_per_pixel=backward.macs / (count * output_pixels),
+        bytes_moved=forward.bytes_moved,
+        backward_bytes_moved=backward.bytes_moved,
+        repeats=repeats,
+        threads=torch.get_num_threads(),
+        timings=timings,
+    )
+
+
+def count_macs(module: nn.Module, input: Tensor) -> int:
+    """Multiply-accumulates of `module(input)`, by the conventions of `passport.counting`."""
+    with torch.no_grad(), Counter() as counter:
+        module(input)
+    return counter.macs
+
+
+def count_passes(call: Callable[[Tensor], Tensor], input: Tensor) -> tuple[Counter, Counter]:
+    """Counters of a forward pass, and of forward and backward together less that: the backward pass.
+
+    The peak of the second is that of both passes: what is kept for the backward pass is alive during it.
+    """
+    with torch.no_grad(), Counter() as alone:
+        call(input)
+    input = input.clone().requires_grad_(input.is_floating_point())
+    with torch.enable_grad(), Counter() as both:
+        output = call(input)
+        gradient = torch.ones_like(output)
+        at_forward = both.macs, both.bytes_moved
+        if output.requires_grad:
+            output.backward(gradient)
+    both.macs -= at_forward[0]
+    both.bytes_moved -= at_forward[1]
+    return alone, both
+
+
+def _formula(module: nn.Module, size: int) -> float | None:
+    """`module.macs_per_pixel(height, width)`, of modules that have it."""
+    formula = getattr(module, "macs_per_pixel", None)
+    return float(formula(size, size)) if callable(formula) else None
+
+
+def _timings(probe: Probe, module: nn.Module, shape: tuple[int, ...]) -> tuple[tuple[Timing, ...], int]:
+    """Rounds over all variants in turn, so that a slow moment of the machine meets all of them alike."""
+    variants, timings = [], {}
+    for dtype in _dtypes(probe.device):
+        for name in FORMATS:
+            try:
+                variant = _variant(probe, module, shape, dtype, name)
+                timings[dtype, name] = _peaks(variant)
+                variants.append(variant)
+            except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+                note = (str(error).splitlines() or ["fails"])[0][:100]
+                timings[dtype, name] = Timing(_name(dtype), name, None, None, None, None, note)
+    rounds = 0
+    started = time.perf_counter()
+    while variants and rounds < MAX_ROUNDS and (rounds < 3 or time.perf_counter() - started < BUDGET_SEC):
+        for variant in variants:
+            _time_once(variant)
+        rounds += 1
+    for variant in variants:
+        timings[variant.dtype, variant.memory_format] = _median(variant, timings[variant.dtype, variant.memory_format])
+    return tuple(timings.values()), rounds
+
+
+def _dtypes(device: torch.device) -> tuple[torch.dtype, ...]:
+    half = (torch.bfloat16, torch.float16) if device.type == "cuda" else (torch.bfloat16,)
+    return (torch.float32, *half)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _variant(probe: Probe, module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> Variant:
+    twin = copy.deepcopy(module).to(dtype=dtype)
+    for parameter in twin.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=FORMATS[name])
+    image = torch.ones(shape, dtype=dtype, device=probe.device).contiguous(memory_format=FORMATS[name])
+    return Variant(dtype, name, probe.of(twin), image.requires_grad_(), [], [])
+
+
+def _peaks(variant: Variant) -> Timing:
+    """One pass each way, which is also the warm-up, watched for its memory."""
+    if variant.input.is_cuda:
+        forward_peak, backward_peak = _cuda_peaks(variant)
+    else:
+        forward, both = count_passes(variant.module, variant.input.detach())
+        forward_peak, backward_peak = forward.peak_bytes, both.peak_bytes
+    return Timing(_name(variant.dtype), variant.memory_format, None, None, forward_peak, backward_peak)
+
+
+def _cuda_peaks(variant: Variant) -> tuple[int, int]:
+    """What PyTorch's allocator handed out beyond what it held before, workspaces included."""
+    peaks = []
+    for with_backward in (False, True):
+        torch.cuda.synchronize(variant.input.device)
+        torch.cuda.reset_peak_memory_stats(variant.input.device)
+        before = torch.cuda.memory_allocated(variant.input.device)
+        with torch.set_grad_enabled(with_backward):
+            output = variant.module(variant.input)
+            if with_backward and output.requires_grad:
+                output.backward(torch.ones_like(output))
+        del output
+        torch.cuda.synchronize(variant.input.device)
+        peaks.append(torch.cuda.max_memory_allocated(variant.input.device) - before)
+    return peaks[0], peaks[1]
+
+
+def _time_once(variant: Variant) -> None:
+    with torch.no_grad():
+        variant.forward_sec.append(_seconds(lambda: variant.module(variant.input), variant.input.device))
+    with torch.enable_grad():
+        output = variant.module(variant.input)
+        if output.requires_grad:
+            gradient = torch.ones_like(output)
+            variant.backward_sec.append(_seconds(lambda: output.backward(gradient), variant.input.device))
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    _wait(device)
+    started = time.perf_counter()
+    work()
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _median(variant: Variant, timing: Timing) -> Timing:
+    return Timing(
+        timing.dtype,
+        timing.memory_format,
+        1e3 * statistics.median(variant.forward_sec),
+        1e3 * statistics.median(variant.backward_sec) if variant.backward_sec else None,
+        timing.forward_peak_bytes,
+        timing.backward_peak_bytes,
+    )

@@ -1,0 +1,145 @@
+"""Counting what a module really does, by watching the operations that PyTorch dispatches.
+
+Conventions:
+- A multiply-accumulate (MAC) is one multiplication whose product is added to a sum, in a matrix product, a convolution
+  or a library resize. Element-wise arithmetic, pooling, copies and Fourier transforms count none.
+- A transposed convolution counts the products it needs, not those with the zeros that a naive one inserts.
+- Products with a convolution's zero padding count, as in all counters of the field.
+- Bytes moved are those of every tensor that an operation reads or writes, once each, with nothing fused or cached:
+  what a kernel-by-kernel execution asks of the memory. Views are free.
+- Peak bytes are those of all tensors that an execution made and that are alive at once; a kernel's own workspace is
+  not seen.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+aten = torch.ops.aten
+
+
+def _mm(inputs: tuple[Any, ...], _: Any) -> int:
+    """[m, k] @ [k, n], batched or not."""
+    a, b = inputs[0], inputs[1]
+    return int(a.numel() * b.shape[-1])
+
+
+def _addmm(inputs: tuple[Any, ...], output: Any) -> int:
+    return _mm(inputs[1:], output)
+
+
+def _vector_product(inputs: tuple[Any, ...], _: Any) -> int:
+    return int(inputs[0].numel())
+
+
+def _convolution(inputs: tuple[Any, ...], output: Any) -> int:
+    return _products(inputs[0], inputs[1], output, bool(inputs[6]))
+
+
+def _products(image: Tensor, weight: Tensor, output: Tensor, transposed: bool) -> int:
+    """Each output pixel, or each input pixel of a transposed convolution, meets one row of the weight."""
+    pixels = image if transposed else output
+    positions = pixels.shape[0] * math.prod(pixels.shape[2:])
+    return int(positions * weight.numel())
+
+
+def _convolution_backward(inputs: tuple[Any, ...], _: Any) -> int:
+    """The gradient of the input and that of the weight need as many products as the forward pass."""
+    grad_output, image, weight, wanted = inputs[0], inputs[1], inputs[2], inputs[10]
+    return _products(image, weight, grad_output, bool(inputs[7])) * (int(wanted[0]) + int(wanted[1]))
+
+
+def _taps(count: int) -> Callable[[tuple[Any, ...], Any], int]:
+    return lambda _, output: int(output.numel() * count)
+
+
+MACS: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
+    aten.mm: _mm,
+    aten.bmm: _mm,
+    aten.addmm: _addmm,
+    aten.baddbmm: _addmm,
+    aten.addmm_: _addmm,
+    aten.baddbmm_: _addmm,
+    aten.addbmm: _addmm,
+    aten.mv: _vector_product,
+    aten.dot: _vector_product,
+    aten._sparse_mm: _mm,
+    aten.convolution: _convolution,
+    aten._convolution: _convolution,
+    aten.convolution_backward: _convolution_backward,
+    aten.upsample_bilinear2d: _taps(4),
+    aten._upsample_bilinear2d_aa: _taps(4),
+    aten.upsample_bicubic2d: _taps(16),
+    aten._upsample_bicubic2d_aa: _taps(16),
+    aten.grid_sampler_2d: _taps(4),
+}
+
+
+class Counter(TorchDispatchMode):
+    """Counts MACs, bytes and peak bytes of everything inside `with Counter() as counter`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+        self.bytes_moved = 0
+        self.peak_bytes = 0
+        self._alive_bytes = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        count = MACS.get(func.overloadpacket)
+        self.macs += count(args, output) if count else 0
+        inputs, outputs = _tensors((args, kwargs)), _tensors(output)
+        if not _is_view(func, inputs, outputs):
+            self.bytes_moved += sum(map(_bytes, [*inputs, *outputs]))
+        for tensor in outputs:
+            self._follow(tensor, inputs)
+        return output
+
+    def _follow(self, tensor: Tensor, inputs: list[Tensor]) -> None:
+        """Count a new storage until it is freed."""
+        if tensor.layout != torch.strided:
+            return
+        storage = tensor.untyped_storage()
+        if storage in self._known or any(_shares(tensor, other) for other in inputs):
+            return
+        self._known.add(storage)
+        self._alive_bytes += storage.nbytes()
+        self.peak_bytes = max(self.peak_bytes, self._alive_bytes)
+        weakref.finalize(storage, self._forget, storage.nbytes())
+
+    def _forget(self, size: int) -> None:
+        self._alive_bytes -= size
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _bytes(tensor: Tensor) -> int:
+    if tensor.layout != torch.strided:
+        return int(tensor._nnz()) * (tensor.element_size() + 8 * tensor.ndim)
+    # A broadcast tensor has more elements than memory.
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def _is_view(func: Any, inputs: list[Tensor], outputs: list[Tensor]) -> bool:
+    """Whether the operation only looks at its input's memory in another shape."""
+    if func._schema.is_mutable or not outputs:
+        return False
+    return all(any(_shares(output, tensor) for tensor in inputs) for output in outputs)
+
+
+def _shares(one: Tensor, other: Tensor) -> bool:
+    if one.layout != torch.strided or other.layout != torch.strided:
+        return one is other
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr() != 0

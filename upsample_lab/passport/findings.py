@@ -1,0 +1,329 @@
+"""What is wrong, in plain sentences, with the one change that mends it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from upsample_lab.passport.inspection import (
+    BlurLayer,
+    Layer,
+    ResizeLayer,
+    ShuffleLayer,
+    TransposedLayer,
+    UnevenPad,
+)
+from upsample_lab.passport.record import Border, Finding, Gains, Impulse, PerAxis, Stages, Subject
+from upsample_lab.passport.stages import NEGLIGIBLE_VARIATION
+
+SHIFT_PX = 0.2
+"""Smallest shift that is told of: nearer to a fifth of a pixel than to none. The half-pixel ones are 0.5 and above."""
+
+STRETCH = 0.002
+"""Smallest relative error of the magnification told of. `align_corners=True` has `(1 - 1/s) / (n - 1)`: 0.004 at n = 128."""
+
+_TIED = 0.05  # weight variation over bias variation below which the bias alone is to blame
+
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that the rules look at."""
+
+    subject: Subject
+    gains: Gains
+    border: Border
+    impulse: Impulse
+    stages: Stages
+    layers: tuple[Layer, ...]
+    parameter_count: int
+
+    def of(self, kind: type[AnyLayer]) -> list[AnyLayer]:
+        return [layer for layer in self.layers if isinstance(layer, kind)]
+
+
+def find(evidence: Evidence) -> tuple[Finding, ...]:
+    """All findings: errors first, then defects, then notes."""
+    rules = (
+        _wrong_size,
+        _not_repeatable,
+        _stride,
+        _untied_bias,
+        _unequal_gains,
+        _stage,
+        _blur,
+        _mixed_corners,
+        _stretch,
+        _shift,
+        _border,
+    )
+    findings = [finding for rule in rules for finding in rule(evidence)]
+    return tuple(sorted(findings, key=lambda finding: ("error", "defect", "note").index(finding.severity)))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Size and repeatability
+
+
+def _wrong_size(e: Evidence) -> Iterator[Finding]:
+    if not e.subject.wrong_sizes:
+        return
+    s, size = e.subject.scale, e.subject.wrong_sizes[0]
+    height, width = (int(n) for n in size.split(" x "))
+    become = e.subject.output_sizes[size]
+    got = "is refused" if become == "refused" else f"becomes {become}"
+    bad = e.of(TransposedLayer)
+    fix = "choose paddings with kernel_size - 2·padding + output_padding = stride"
+    if len(bad) == 1:
+        k, stride = bad[0].kernel_size[0], bad[0].stride[0]
+        padding, output_padding = exact_padding(k, stride)
+        fix = f"set padding={padding}, output_padding={output_padding} for kernel_size={k}, stride={stride}"
+    yield Finding(
+        "wrong-output-size",
+        "error",
+        f"An input of {size} pixels {got}; scale {s} asks for {s * height} x {s * width}.",
+        f"{_capital(fix)}.",
+        "measured",
+        bad[0].where if len(bad) == 1 else "",
+    )
+
+
+def exact_padding(kernel_size: int, stride: int) -> tuple[int, int]:
+    """`(padding, output_padding)` with which a transposed convolution gives `stride` times the size exactly.
+
+    From `(n - 1)s - 2p + k + o = s·n`; needs a kernel of at least the stride, as every gapless one has.
+    """
+    padding = max(0, math.ceil((kernel_size - stride) / 2))
+    return padding, 2 * padding + stride - kernel_size
+
+
+def _not_repeatable(e: Evidence) -> Iterator[Finding]:
+    if e.subject.repeat_error > 1e-6:
+        yield Finding(
+            "not-repeatable",
+            "error",
+            f"Two calls with the same input differ by {e.subject.repeat_error:.1%}, in evaluation mode.",
+            "Switch the randomness off in evaluation mode; figures of one call say little until then.",
+            "measured",
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The checkerboard
+
+
+def _stride(e: Evidence) -> Iterator[Finding]:
+    for layer in e.of(TransposedLayer):
+        if layer.divides:
+            continue
+        k, s = layer.kernel_size[0], layer.stride[0]
+        better = math.ceil(k / s) * s
+        padding, output_padding = exact_padding(better, s)
+        extra = f", output_padding={output_padding}" if output_padding else ""
+        taps = sorted({-(-(k - a) // s) * -(-(k - b) // s) for a in range(s) for b in range(s)})
+        yield Finding(
+            "stride-does-not-divide-kernel",
+            "defect",
+            f"The stride of {s} does not divide the kernel of {k}: output pixels see {_words(taps)} input pixels by "
+            f"turns, so that even equal weights make a checkerboard.",
+            f"Use kernel_size={better} with padding={padding}{extra}.",
+            "inspected",
+            layer.where,
+        )
+    if not e.of(TransposedLayer) and _uneven_taps(e):
+        low, high = int(e.gains.taps.min()), int(e.gains.taps.max())
+        yield Finding(
+            "uneven-taps",
+            "defect",
+            f"Some output pixels see {low} input pixels and others {high}, by turns, as with a kernel that the stride "
+            "does not divide.",
+            "Give every phase equally many taps: a kernel size that is a multiple of the scale.",
+            "measured",
+        )
+
+
+def _uneven_taps(e: Evidence) -> bool:
+    taps = e.gains.taps
+    return bool(taps.max() >= 2 * taps.min()) and _variation(e) > NEGLIGIBLE_VARIATION and not e.subject.guide
+
+
+def _variation(e: Evidence) -> float:
+    """The phases' variation without that of the biases, where the two can be told apart."""
+    return e.gains.weight_phase_variation if e.subject.linear else e.gains.dc_phase_variation
+
+
+def _untied_bias(e: Evidence) -> Iterator[Finding]:
+    """Seen from outside in a linear module; in others by the weights of the convolution before a shuffle."""
+    g = e.gains
+    shuffles = [layer for layer in e.of(ShuffleLayer) if layer.tied_weight and not layer.tied_bias]
+    measured = e.subject.linear and g.weight_phase_variation <= _TIED * g.bias_phase_variation
+    if g.bias_phase_variation < 1e-3 or not (measured or shuffles) or g.dc_phase_variation < NEGLIGIBLE_VARIATION:
+        return
+    where = shuffles[-1].conv if shuffles else ""
+    yield Finding(
+        "untied-bias",
+        "defect",
+        f"The weights treat all phases alike, but the biases do not: a constant comes out with a DC-phase variation of "
+        f"{g.dc_phase_variation:.3f}, and black with a pattern too.",
+        "Give the phases of an output channel one bias (tie_bias=true), or none (bias=False).",
+        "measured, inspected" if shuffles else "measured",
+        where,
+    )
+
+
+def _unequal_gains(e: Evidence) -> Iterator[Finding]:
+    variation = _variation(e)
+    tied = [layer for layer in e.of(ShuffleLayer) if layer.tied_weight and not layer.tied_bias]
+    if variation <= NEGLIGIBLE_VARIATION or (tied and not e.subject.linear):
+        return
+    if e.of(TransposedLayer):
+        fix = "Start from bilinear weights (init=bilinear) or hold the phases' gains equal (phase_equal=true)."
+    elif e.of(ShuffleLayer):
+        fix = "Start from ICNR weights with one bias per output channel (init=icnr, tie_bias=true)."
+    else:
+        fix = "Give every phase the same sum of weights; a resize followed by a convolution has it by construction."
+    random = math.sqrt(1 - 1 / e.subject.scale**2)
+    who = "With the guide used here the" if e.subject.guide else "The"
+    yield Finding(
+        "unequal-phase-gains",
+        "note" if e.subject.guide else "defect",
+        f"{who} {e.subject.scale**2} phases answer a constant with unequal gains: DC-phase variation {variation:.3f} "
+        f"(0 is even, {random:.3f} random). A flat area comes out as a checkerboard.",
+        fix,
+        "measured",
+    )
+
+
+def _stage(e: Evidence) -> Iterator[Finding]:
+    if not e.stages.culprit:
+        return
+    stage = max(e.stages.stages, key=lambda item: item.share)
+    yield Finding(
+        "checkerboard-stage",
+        "defect",
+        f"{stage.share:.0%} of the checkerboard has period {stage.period_px} px: it is made by stage {stage.name!r} "
+        f"of {len(e.stages.stages)}.",
+        f"Mend {stage.name!r} first.",
+        "measured",
+        stage.name,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Borders
+
+
+def _border_text(border: Border) -> str:
+    side = border.worst
+    return (
+        f"at the {_words(list(border.fails))} a constant differs by up to {border.deviation[side]:.0%} from the "
+        f"interior, {max(border.width_px.values())} px deep (ratio {border.ratio[side]:.2f} at the {side})"
+    )
+
+
+def _blur(e: Evidence) -> Iterator[Finding]:
+    padded = [blur for blur in e.of(BlurLayer) if blur.zero_padded]
+    if not e.border.fails or not padded:
+        return
+    yield Finding(
+        "zero-padded-blur",
+        "defect",
+        f"A blur pads with zeros: {_border_text(e.border)}.",
+        "Pad it by replication (padding_mode='replicate'; for an average pool count_include_pad=False).",
+        "measured, inspected",
+        padded[0].where,
+    )
+
+
+def _border(e: Evidence) -> Iterator[Finding]:
+    if not e.border.fails or any(blur.zero_padded for blur in e.of(BlurLayer)):
+        return
+    fixed = e.parameter_count == 0
+    yield Finding(
+        "uneven-border",
+        "defect" if fixed else "note",
+        f"{_capital(_border_text(e.border))}: {'a filter' if fixed else 'learned layers'} with zeros around the image.",
+        "Pad by replication instead of with zeros (padding_mode='replicate').",
+        "measured",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Places
+
+
+def _mixed_corners(e: Evidence) -> Iterator[Finding]:
+    resizes = e.of(ResizeLayer)
+    if {layer.align_corners for layer in resizes} != {True, False}:
+        return
+    aligned = next(layer for layer in resizes if layer.align_corners)
+    yield Finding(
+        "mixed-align-corners",
+        "defect",
+        "Some resizes align the corners' centres, others the corners' edges: their grids do not lie on each other.",
+        "Use align_corners=False in all of them.",
+        "inspected",
+        aligned.where,
+    )
+
+
+def _stretch(e: Evidence) -> Iterator[Finding]:
+    errors = [value / e.subject.scale - 1 for value in e.impulse.magnification if math.isfinite(value)]
+    worst = max(errors, key=abs, default=0.0)
+    if abs(worst) <= STRETCH:
+        return
+    aligned = [layer for layer in e.of(ResizeLayer) if layer.align_corners]
+    yield Finding(
+        "align-corners",
+        "defect",
+        f"The image is magnified by {e.subject.scale * (1 + worst):.3f}, not {e.subject.scale}: pixels near the border "
+        f"move by up to {abs(worst) * e.subject.scale * e.subject.size_px / 2:.1f} px, a larger part of small images.",
+        "Use align_corners=False.",
+        "measured, inspected" if aligned else "measured",
+        aligned[0].where if aligned else "",
+    )
+
+
+def _shift(e: Evidence) -> Iterator[Finding]:
+    shift = e.impulse.support_shift_px or e.impulse.delay_px
+    if not any(abs(value) >= SHIFT_PX for value in shift):
+        return
+    uneven = e.of(UnevenPad)
+    transposed = [layer for layer in e.of(TransposedLayer) if (layer.kernel_size[0] - layer.stride[0]) % 2]
+    fix, where = "Centre the filter: pad both sides alike, with a kernel as odd or even as the scale asks for.", ""
+    if uneven:
+        fix = "Pad both sides alike and blur with an odd kernel, such as (1, 2, 1) / 4."
+        where = uneven[0].where
+    elif transposed:
+        k = transposed[0].kernel_size[0] + 1
+        fix = f"Use kernel_size={k} with padding={exact_padding(k, transposed[0].stride[0])[0]}, which can be centred."
+        where = transposed[0].where
+    guide = ", with the guide used here" if e.subject.guide else ""
+    yield Finding(
+        "shift",
+        "note" if e.subject.guide else "defect",
+        f"The image moves by {_direction(shift)} against its place{guide}. Every such layer adds its own.",
+        fix,
+        "measured, inspected" if where else "measured",
+        where,
+    )
+
+
+def _direction(shift: PerAxis) -> str:
+    parts = []
+    for value, names in zip(shift, (("up", "down"), ("left", "right")), strict=True):
+        if abs(value) >= SHIFT_PX:
+            parts.append(f"{abs(value):.2g} px {names[value > 0]}")
+    return " and ".join(parts)
+
+
+def _words(items: list[int] | list[str]) -> str:
+    words = [str(item) for item in items]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,112 @@
+"""The passport as one self-contained HTML page: pictures and style inside, no script, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from matplotlib.figure import Figure
+
+from upsample_lab.passport.figure import comparison_figure, panel_drawings
+from upsample_lab.passport.record import Finding, Passport
+from upsample_lab.passport.style import new_figure, png
+from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, cost_lines, heading, sections
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 76rem;
+       padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+.how { color: #555; margin: .2rem 0 1rem; }
+.findings { list-style: none; padding: 0; } .findings li { border-left: .4rem solid #d55e00; padding: .2rem .8rem;
+       margin: .5rem 0; background: #fbf4ef; } .findings li.note { border-color: #9a9a9a; background: #f5f5f5; }
+.findings li.fine { border-color: #0072b2; background: #eff5fa; } .findings b { text-transform: capitalize; }
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1.2rem; }
+figure { margin: 0; } figure img { width: 100%; height: auto; } figcaption { font-size: .88rem; color: #444; }
+table { border-collapse: collapse; font-size: .92rem; } td, th { padding: .15rem 1rem .15rem 0; text-align: left;
+       border-bottom: 1px solid #e5e5e5; vertical-align: top; } th { font-weight: 600; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.wide { overflow-x: auto; } pre { font-size: .85rem; overflow-x: auto; }
+"""
+
+PANEL_IN = (4.3, 3.8)
+
+
+def page(passport: Passport, command: str = "") -> str:
+    """One upsampler: findings first, then each panel with how to read it, then all figures."""
+    title, *how = heading(passport)
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="how">{escape(" ".join(how))}</p>',
+        _findings(passport.findings),
+        '<div class="panels">',
+        *(_panel(passport, draw, text) for draw, text in panel_drawings(passport)),
+        "</div>",
+        *_tables(passport),
+    ]
+    return _document(f"Passport of {passport.subject.name}", body, command)
+
+
+def comparison_page(passports: Sequence[Passport], command: str = "") -> str:
+    """Several upsamplers: the sheet, the figures side by side, and what is wrong with each."""
+    head = "".join(f"<th>{escape(word)}</th>" for word in ("", *COMPARISON_COLUMNS))
+    rows = "".join(_row(row) for row in comparison_rows(passports))
+    first = passports[0].subject
+    body = [
+        "<h1>Upsamplers compared</h1>",
+        f'<p class="how">x{first.scale}, {first.in_channels} -&gt; {first.out_channels} channels, '
+        f"{first.size_px} x {first.size_px} inputs, on {escape(first.device)}</p>",
+        f'<figure class="wide">{_image(comparison_figure(passports), "comparison sheet")}</figure>',
+        f'<h2>Figures</h2><div class="wide"><table><tr>{head}</tr>{rows}</table></div>',
+        "<h2>Findings</h2>",
+        *(f"<h3>{escape(p.subject.name)}</h3>{_findings(p.findings)}" for p in passports),
+    ]
+    return _document("Upsamplers compared", body, command)
+
+
+def _document(title: str, body: Iterable[str], command: str) -> str:
+    repeat = f"<h2>To repeat</h2><pre>{escape(command)}</pre>" if command else ""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
+        + "\n".join(body)
+        + f"\n{repeat}</body></html>\n"
+    )
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    items = [
+        f'<li class="{escape(f.severity)}"><b>{escape(f.severity)}</b>: {escape(f.message)} '
+        f"{f'In <code>{escape(f.where)}</code>. ' if f.where else ''}<br><b>Mend:</b> {escape(f.fix)}</li>"
+        for f in findings
+    ]
+    return f'<ul class="findings">{"".join(items) or "<li class=fine>Nothing is wrong.</li>"}</ul>'
+
+
+def _panel(passport: Passport, draw: object, text: str) -> str:
+    figure = new_figure(*PANEL_IN)
+    assert callable(draw)
+    draw(figure.add_subplot(), passport)
+    return f"<figure>{_image(figure, text)}<figcaption>{escape(text)}</figcaption></figure>"
+
+
+def _image(figure: Figure, text: str) -> str:
+    data = base64.b64encode(png(figure)).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(text)}">'
+
+
+def _tables(passport: Passport) -> Iterable[str]:
+    for title, rows in sections(passport):
+        cells = "".join(
+            f'<tr><td>{escape(name)}</td><td class="number">{escape(value)}</td><td>{escape(ideal)}</td></tr>'
+            for name, value, ideal in rows
+        )
+        yield f"<h2>{escape(title)}</h2><table><tr><th>quantity</th><th>measured</th><th>ideal</th></tr>{cells}</table>"
+    if passport.cost is not None:
+        yield f"<h2>cost on this device</h2><pre>{escape(chr(10).join(cost_lines(passport.cost)))}</pre>"
+
+
+def _row(cells: Sequence[str]) -> str:
+    first, *others = (escape(cell) for cell in cells)
+    return f"<tr><td>{first}</td>{''.join(f'<td class=number>{cell}</td>' for cell in others)}</tr>"

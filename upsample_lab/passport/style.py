@@ -1,0 +1,57 @@
+"""How the passport's figures are drawn: one set of settings and helpers, and nothing of matplotlib's global state."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from upsample_lab.palette import BAD, FAINT, GOOD, INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TITLE_PT, TEXT_PT, SMALL_PT = 11.5, 9.5, 8.5
+DPI = 110
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [GOOD, "#f7f7f7", BAD])
+"""Blue for negative, white for 0, orange for positive: opposite ends differ for every kind of colour vision."""
+
+__all__ = ["BAD", "FAINT", "GOOD", "INK", "SIGNED", "label", "new_figure", "phase_color", "png"]
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """A figure that belongs to no window."""
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def label(axes: Axes, title: str, x: str = "", y: str = "") -> None:
+    """Title and axis labels, and the frame reduced to what is read."""
+    axes.set_title(title, fontsize=TITLE_PT, color=INK, loc="left")
+    axes.set_xlabel(x, fontsize=TEXT_PT, color=INK)
+    axes.set_ylabel(y, fontsize=TEXT_PT, color=INK)
+    axes.tick_params(labelsize=SMALL_PT, colors=INK, length=3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(FAINT)
+
+
+def phase_color(index: int, count: int) -> tuple[float, float, float]:
+    """The colour of one of `count` phases: light to dark along one hue, so that their order shows without colour."""
+    light, dark = np.array([0.80, 0.87, 0.93]), np.array([0.05, 0.25, 0.45])
+    mix = light + (dark - light) * (index / max(1, count - 1))
+    return float(mix[0]), float(mix[1]), float(mix[2])
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file, without the date and version that would make two of the same differ."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
