@@ -555,42 +555,42 @@ def test_costs_in_the_folding_table() -> None:
         return A.conv_transpose_macs_per_pixel(1, 1, kernel_size, 2)
 
     full = Fraction(A.conv_macs_per_pixel(1, 1, 3))
+    bilinear_taps = Fraction(2 * 2)  # two neighbours along each axis
     sub_pixel = full  # nine taps at the small size for each of the four pixels of the large one
     expected = [
         (full, folded(3 + 2 - 1)),
+        (bilinear_taps, Fraction(A.conv_macs_per_pixel(1, 1, len(short_filter(2))))),
+        (bilinear_taps, folded(len(tent(2)))),
         (sub_pixel, folded(2 * 3)),
         (folded(4), sub_pixel),
         (Fraction(A.conv_macs_per_pixel(1, 1, 1)), Fraction(1, 4)),
         (full, folded(3 + 2 - 1)),
     ]
     table = PAGE.split("## 13.")[1].split("\n\n")[2]
-    stated = [(Fraction(a), Fraction(b)) for a, b in re.findall(r"\| ([\d.]+) → ([\d.]+) \|", table)]
+    stated = [(Fraction(a), Fraction(b)) for a, b in re.findall(r"\| ([\d.]+) → ([\d.]+)(?: a channel)? \|", table)]
     assert stated == expected
 
 
 # -------------------------------------------------------------------------------------------------------- the page
 
 
-def parse_row(row: str) -> list[Sum]:
-    """`w10 y0 + w00 y2 | …` as sums of symbols."""
-    sums = []
-    for cell in row.split(" | "):
-        total = Sum()
-        for product in cell.split(" + "):
-            match = re.fullmatch(r"w(\d)(\d) y(\d)", product)
-            assert match, product
-            row_number, col_number, pixel_number = map(int, match.groups())
-            total.add(Weight(row_number, col_number), Pixel("y", pixel_number))
-        sums.append(total)
-    return sums
+def parse_sum(text: str) -> Sum:
+    """`w₁₀y₀ + w₀₀y₂` as symbols."""
+    total = Sum()
+    for product in text.translate(str.maketrans("₀₁₂₃", "0123")).split(" + "):
+        match = re.fullmatch(r"w(\d)(\d)y(\d)", product)
+        assert match, product
+        row, col, number = map(int, match.groups())
+        total.add(Weight(row, col), Pixel("y", number))
+    return total
 
 
 def test_rows_quoted_on_the_page_are_the_symbols() -> None:
-    quoted = re.findall(r"^row (\d):  (.*)$", PAGE, flags=re.MULTILINE)
+    quoted = re.findall(r"^\| row (\d) \| (.*) \|$", PAGE, flags=re.MULTILINE)
     assert len(quoted) == 3
     images = [Derivation(4, 3, 1, 0).transposed, Derivation(4, 3, 1, 0).transposed, Derivation(5, 3, 2, 0).transposed]
     for (number, row), image in zip(quoted, images, strict=True):
-        assert parse_row(row) == list(image[int(number) - 1])
+        assert [parse_sum(cell) for cell in row.split(" | ")] == list(image[int(number) - 1])
 
 
 def test_corrections_on_the_page_hold() -> None:

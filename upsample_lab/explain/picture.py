@@ -6,6 +6,7 @@ Blocks know their size in cells; a layout puts them next to each other where the
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ PAGE_WIDTH = 40.0
 
 MARGIN, GAP, GROUP_GAP, HEADING, LABEL = 1.0, 0.55, 2.4, 1.4, 0.9
 TITLE, FOOTER, LINE_GAP = 2.6, 1.5, 1.2
+HEADING_LETTER = 0.3
+"""Cells that a letter of a heading takes, on the average."""
+
 LONGEST_MATRIX_SIDE = 18.0
 
 
@@ -44,7 +48,7 @@ class Group:
     @property
     def width(self) -> float:
         row = sum(block.width for block in self.blocks) + GAP * (len(self.blocks) - 1)
-        return max(row, 0.29 * len(self.heading))
+        return max(row, HEADING_LETTER * len(re.sub(r"\\[a-z]+|[${}\\^]", "", self.heading)))
 
     @property
     def height(self) -> float:
@@ -102,7 +106,7 @@ def _groups(d: Derivation) -> list[Group]:
             ],
         ),
         Group(
-            "4   The same as a convolution:  $Z=$ input′ ∗ kernel′, stride 1",
+            "4   By a convolution of stride 1:  $Z=$ input′ ∗ kernel′",
             [
                 _sign("="),
                 _grid(d.inserted, "input′"),
