@@ -11,10 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from upsampler_cases import IN_CHANNELS, NAMES, OUT_CHANNELS, SCALES, VARIANTS, build, guide_for, image, interior, label
 
 from upsample_lab.upsamplers import Algorithms, build_upsampler
-
-from upsampler_cases import IN_CHANNELS, NAMES, OUT_CHANNELS, SCALES, VARIANTS, build, guide_for, image, interior, label
 
 variants = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=label)
 SIZES = [(5, 7), (4, 6), (1, 1), (1, 4), (33, 2)]

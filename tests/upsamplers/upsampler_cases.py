@@ -33,9 +33,7 @@ def label(value: object) -> str | None:
     return None
 
 
-def build(
-    name: str, scale: int = 2, seed: int = 0, algorithms: Algorithms | None = None, **options: Any
-) -> Upsampler:
+def build(name: str, scale: int = 2, seed: int = 0, algorithms: Algorithms | None = None, **options: Any) -> Upsampler:
     """A float64 instance with 8 channels in and 4 out: numbers that every upsampler accepts."""
     torch.manual_seed(seed)
     values = {**SMALL.get(name, {}), **options}

@@ -121,10 +121,10 @@ def bilinear_kernel(kernel_size: int, scale: int) -> Tensor:
     neighbour). Only `k < s` leaves phases empty.
     """
     padding, _ = exact_padding(kernel_size, scale)
-    taps = torch.arange(kernel_size)
     centre = padding + (scale - 1) / 2  # where the middle of an input pixel lies among its taps
-    tent = (1 - (taps - centre).abs() / scale).clamp(min=0)
-    gains = torch.zeros(scale).index_add(0, taps % scale, tent)[taps % scale]
+    tent = (1 - (torch.arange(kernel_size, dtype=torch.float64) - centre).abs() / scale).clamp(min=0)
+    phase = torch.arange(kernel_size) % scale
+    gains = torch.zeros(scale, dtype=torch.float64).index_add(0, phase, tent)[phase]
     tent = tent / gains
     return tent[:, None] * tent
 

@@ -23,7 +23,10 @@ class Fourier(ResizeConvolution):
     equation = "y = Conv_k(u),  u = F⁻¹ pad₀ F x at the half-pixel centres (o + ½)/s − ½"
     source = "Trefethen, Spectral methods in MATLAB, ch. 3: the periodic sinc interpolant"
     shift_equivariant = "by any fraction of a pixel, circularly, below the Nyquist frequency"
-    failure_modes = "takes the image for periodic: opposite borders ring into each other, and edges ring (Gibbs)"
+    failure_modes = (
+        "takes the image for periodic: opposite borders ring into each other, and edges ring (Gibbs); "
+        "after a convolution (order=conv_first) its zero-padded border rings through the whole image"
+    )
     resize_macs_formula = "H + W/s"
 
     def resize(self, image: Tensor) -> Tensor:
