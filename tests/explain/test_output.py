@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from upsample_lab.conv.arithmetic import plan_sizes
+from upsample_lab.conv.arithmetic import conv_transpose_output_size, plan_sizes
 from upsample_lab.explain.algebra import Derivation, Weight
 from upsample_lab.explain.animation import write_animation
 from upsample_lab.explain.page import derivation_page
@@ -154,6 +154,36 @@ def test_plan_of_the_trap_names_it_and_its_fixes() -> None:
     assert "padding=1 output_padding=0 for 4 → 7" in " ".join(text.split())
     assert text.count("uneven: the stride does not divide the kernel") == 6
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+TRAPS = [(28, 3, 2, 3, 1), (28, 3, 2, 4, 1), (30, 2, 2, 5, 0), (9, 1, 8, 3, 1), (100, 4, 3, 3, 1), (7, 2, 2, 1, 0)]
+
+
+@pytest.mark.parametrize("arguments", TRAPS, ids="-".join(["{0[0]}", "{0[1]}", "{0[2]}", "k{0[3]}", "p{0[4]}"]).format)
+def test_fixes_of_a_plan_work(arguments: tuple[int, int, int, int, int]) -> None:
+    image_size, stages, scale, kernel_size, padding = arguments
+    plan = plan_sizes(*arguments)
+    text = " ".join(plan_text(plan).split())
+    if plan.encoder_divides:
+        sizes = re.search(r"resize the image to ([\d or]+) pixels", text)
+        assert sizes
+        for size in map(int, sizes[1].split(" or ")):
+            assert plan_sizes(size, stages, scale, kernel_size, padding).is_exact
+        fewer = re.search(r"stop after (\d+) stage", text)
+        if fewer:
+            assert plan_sizes(image_size, int(fewer[1]), scale, kernel_size, padding).is_exact
+    else:
+        better = re.search(r"give the encoder padding (\d+)", text)
+        assert better
+        assert plan_sizes(scale**stages, stages, scale, kernel_size, int(better[1])).is_exact
+    for undoing in re.findall(r"undo the rounding with (.*?)(?= \d\. | Transposed)", text):
+        kernel = int(re.search(r"kernel_size=(\d+)", undoing)[1])
+        reached = set()
+        for p, q, steps in re.findall(r"padding=(\d+) output_padding=(\d+) for ([^;]*)", undoing):
+            for small, large in re.findall(r"(\d+) → (\d+)", steps):
+                assert conv_transpose_output_size(int(small), kernel, scale, int(p), 1, int(q)) == int(large)
+                reached.add((int(small), int(large)))
+        assert reached == {(stage.input_size, stage.output_size) for stage in plan.decoder}
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,12 @@ class SizePlan:
         return self.upsampled_sizes == self.encoder_sizes[::-1]
 
     @property
+    def encoder_divides(self) -> bool:
+        """Whether the encoder's kernel and padding take every multiple of the scale to exactly that part of it."""
+        excess = self.encoder.kernel_size - self.scale
+        return excess <= 2 * self.encoder.padding < excess + self.scale
+
+    @property
     def shared_options(self) -> tuple[InverseOption, ...]:
         """The layers that are right in every stage."""
         first, *others = (stage.options for stage in self.decoder)

@@ -64,9 +64,8 @@ class Sum:
 
     def evaluate(self, weights: Sequence[Sequence[float]], pixels: Sequence[float]) -> float:
         """The sum's value; ``pixels`` are in reading order, whichever number they start from."""
-        first = FIRST_NUMBER
         return sum(
-            count * weights[weight.row][weight.col] * pixels[pixel.number - first[pixel.name]]
+            count * weights[weight.row][weight.col] * pixels[pixel.number - FIRST_NUMBER[pixel.name]]
             for (weight, pixel), count in self._coefficients.items()
         )
 

@@ -51,10 +51,10 @@ def frames_of(derivation: Derivation) -> Iterator[Image.Image]:
     """One RGB image for each step. What does not move is drawn once."""
     pair = slides(derivation)
     panels = _panels(pair, derivation.kernel_size)
-    width = MARGIN + panels[-1].right + MARGIN
+    width = panels[-1].right + MARGIN
     height = max(panel.bottom for panel in panels) + MARGIN
     dpi = min(LARGEST_DPI, int(LARGEST_WIDTH_PX / (width * CELL_INCH)))
-    sheet = Sheet(width - MARGIN, height, derivation.kernel_size, dpi)
+    sheet = Sheet(width, height, derivation.kernel_size, dpi)
     canvas = sheet.canvas
     for panel in panels:
         panel.draw_still(sheet)

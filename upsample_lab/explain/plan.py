@@ -38,29 +38,46 @@ def _sizes(plan: SizePlan) -> str:
     back = plan.encoder_sizes[::-1]
     stage = next(i for i, (got, had) in enumerate(zip(plan.upsampled_sizes, back, strict=True)) if got != had)
     small, large, got = back[stage - 1], back[stage], plan.upsampled_sizes[stage]
-    rounded = "rounded up" if small * plan.scale > large else "rounded down"
+    if plan.encoder_divides:
+        rounded = "rounded up" if small * plan.scale > large else "rounded down"
+        cause = f"{large} is no multiple of {plan.scale}, and the encoder {rounded}, {large} → {small}"
+    else:
+        cause = (
+            f"kernel {encoder.kernel_size} with padding {encoder.padding} does not divide by {plan.scale}: the encoder "
+            f"takes {large} → {small}"
+        )
     lines += textwrap.wrap(
-        f"The trap: {large} is no multiple of {plan.scale}, and the encoder {rounded}, {large} → {small}. A decoder "
-        f"stage that multiplies by {plan.scale} makes {small} → {got}, not {large}; the reconstruction would have "
-        f"{plan.upsampled_sizes[-1]} pixels instead of {plan.image_size}.",
+        f"The trap: {cause}. A decoder stage that multiplies by {plan.scale} makes {small} → {got}, not {large}; the "
+        f"reconstruction would have {plan.upsampled_sizes[-1]} pixels instead of {plan.image_size}.",
         WIDTH,
     )
     return "\n".join(lines)
 
 
 def _fixes(plan: SizePlan) -> str:
-    sizes = " or ".join(map(str, plan.exact_image_sizes))
-    fixes = [
-        f"pad, crop or resize the image to {sizes} pixels, which {_count(plan.stage_count, 'stage')} divide exactly"
-    ]
-    if plan.exact_stage_count:
-        coarse = plan.image_size // plan.scale**plan.exact_stage_count
-        fixes.append(
-            f"stop after {_count(plan.exact_stage_count, 'stage')}, at {coarse}×{coarse}; any upsampler then fits"
-        )
+    fixes = _better_sizes(plan) if plan.encoder_divides else [_better_padding(plan)]
     fixes += [_undoing(plan, kernel_size) for kernel_size in _undoing_kernels(plan)]
     lines = [line for number, fix in enumerate(fixes, start=1) for line in _item(number, fix)]
     return "\n".join(["Fixes, best first:", *lines])
+
+
+def _better_sizes(plan: SizePlan) -> list[str]:
+    sizes, total = " or ".join(map(str, plan.exact_image_sizes)), plan.scale**plan.stage_count
+    fixes = [
+        f"pad, crop or resize the image to {sizes} pixels, a multiple of {plan.scale}^{plan.stage_count} = {total}"
+    ]
+    if plan.exact_stage_count:
+        coarse, stages = plan.image_size // plan.scale**plan.exact_stage_count, _count(plan.exact_stage_count, "stage")
+        fixes.append(f"stop after {stages}, at {coarse}×{coarse}; any upsampler then fits")
+    return fixes
+
+
+def _better_padding(plan: SizePlan) -> str:
+    padding = max(0, -(-(plan.encoder.kernel_size - plan.scale) // 2))
+    return (
+        f"give the encoder padding {padding}, with which kernel {plan.encoder.kernel_size} divides multiples of "
+        f"{plan.scale} by {plan.scale}"
+    )
 
 
 def _item(number: int, text: str) -> list[str]:
