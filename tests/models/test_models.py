@@ -103,7 +103,9 @@ def test_a_fully_connected_layer_needs_many_more_weights() -> None:
     assert isinstance(convolutional, ConvolutionalAutoencoder)
     assert mlp.latent_shape == convolutional.latent_shape
     assert mlp(torch.rand(2, *GREY)).shape == (2, *GREY)
-    count = {name: sum(p.numel() for p in model.parameters()) for name, model in [("mlp", mlp), ("conv", convolutional)]}
+    count = {
+        name: sum(p.numel() for p in model.parameters()) for name, model in [("mlp", mlp), ("conv", convolutional)]
+    }
     hidden, pixels, latent = 512, 784, 196
     assert count["mlp"] == 2 * hidden * (pixels + latent) + 2 * hidden + pixels + latent
     assert count["mlp"] > 10 * count["conv"]

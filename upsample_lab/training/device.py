@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from upsample_lab.config import ConfigError
 from upsample_lab.models import Autoencoder
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+
+class Where(NamedTuple):
+    """Device and memory format of a model's images and weights."""
+
+    device: torch.device
+    memory_format: torch.memory_format
 
 
 def choose_device(name: str) -> torch.device:
@@ -21,5 +30,5 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def place(model: Autoencoder, device: torch.device, memory_format: torch.memory_format) -> Autoencoder:
-    return model.to(device).to(memory_format=memory_format)
+def place(model: Autoencoder, where: Where) -> Autoencoder:
+    return model.to(where.device).to(memory_format=where.memory_format)

@@ -58,8 +58,8 @@ class Display:
             self._bar.update(self._task, figures=text)
 
     def validated(self, step: int, steps_per_epoch: int, figures: Mapping[str, float]) -> None:
-        parts = [f"epoch {step / steps_per_epoch:5.2f}", f"step {step:6d}", "validation:"]
-        parts.append(f"PSNR {figures['val/psnr_db']:5.2f} dB")
+        parts = [f"epoch {step / steps_per_epoch:5.2f}", f"step {step:6d}"]
+        parts.append(f"validation: PSNR {figures['val/psnr_db']:5.2f} dB")
         if "val/ssim" in figures:  # images smaller than its window have none
             parts.append(f"SSIM {figures['val/ssim']:.4f}")
         parts.append(f"phase variance {figures['val/phase_variance']:.1e}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +13,63 @@ from torch import Tensor
 
 from upsample_lab.config import ConfigError, EvaluateConfig, TrainConfig, read_train_config
 from upsample_lab.data import DataError, ImageSets, eval_batches, load_images, prepare
-from upsample_lab.metrics import QualityMeter
-from upsample_lab.models import Autoencoder, build_model
+from upsample_lab.metrics import QualityMeter, image_artifacts
+from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, build_model
 from upsample_lab.training import checkpoint
-from upsample_lab.training.device import MEMORY_FORMATS, choose_device, place
+from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, place
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import reconstruction_loss
 from upsample_lab.training.pictures import reconstruction_grid
+from upsample_lab.training.sums import TrainingFailed
 
 EVALUATION_BATCH = 256
+PROBE_IMAGES = 64
 
 
 @torch.no_grad()
-def evaluate(
-    model: Autoencoder,
-    images: Tensor,
-    loss: str,
-    period: int,
-    *,
-    device: torch.device,
-    memory_format: torch.memory_format,
-) -> dict[str, float]:
+def evaluate(model: Autoencoder, images: Tensor, loss: str, period: int, where: Where) -> dict[str, float]:
     """Loss, quality and artifact figures, exact over all `images` (uint8 `[N, C, H, W]`), in float32.
 
     `period` is that of the phases, in pixels: the decoder's whole factor, so that no stage's checkerboard is missed.
-    The model's training mode is put back afterwards.
+    Raises `TrainingFailed` where the outputs are not finite.
     """
+    meter = QualityMeter(period)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=where.device)
+    with evaluating(model):
+        for batch in eval_batches(images, EVALUATION_BATCH, **where._asdict()):
+            raw = model.raw(batch)
+            meter.update(model.finish(raw), batch)
+            loss_sum += reconstruction_loss(loss, model, raw, batch).double() * len(batch)
+    if not loss_sum.isfinite():
+        raise TrainingFailed("the model's outputs are not finite; try a smaller optim.lr")
+    return {"loss": loss_sum.item() / len(images), **meter.compute()}
+
+
+@torch.no_grad()
+def constant_artifacts(model: Autoencoder, images: Tensor, period: int, where: Where) -> dict[str, float]:
+    """Artifact figures of what the decoder makes of a constant: there is nothing in it but the decoder's own pattern.
+
+    The constant is the mean latent, channel by channel, of the first images, so that the decoder works where it is
+    used to. Empty for models whose decoder has no phases, or needs the encoder's guide.
+    """
+    if not isinstance(model, ConvolutionalAutoencoder) or model.needs_guide:
+        return {}
+    with evaluating(model):
+        probe = next(eval_batches(images, PROBE_IMAGES, **where._asdict()))
+        latent, _ = model.encode(probe)
+        constant = latent.mean(dim=(0, 2, 3), keepdim=True).expand(1, *model.latent_shape)
+        return image_artifacts(model.decode(constant.contiguous()), period)
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode inside, and in its former mode afterwards."""
     was_training = model.training
     model.eval()
-    meter = QualityMeter(period)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    for batch in eval_batches(images, EVALUATION_BATCH, device, memory_format=memory_format):
-        raw = model.raw(batch)
-        meter.update(model.finish(raw), batch)
-        loss_sum += reconstruction_loss(loss, model, raw, batch).double() * len(batch)
-    model.train(was_training)
-    return {"loss": loss_sum.item() / len(images), **meter.compute()}
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def evaluate_run(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
@@ -65,14 +88,14 @@ def evaluate_run(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     model = build_model(trained.model, trained.upsample, trained.conv, sets.image_shape, trained.seed)
     tensors, state = checkpoint.load(folder / "checkpoints" / checkpoint.BEST)
     checkpoint.restore_model(model, tensors)
-    memory_format = MEMORY_FORMATS[trained.trainer.memory_format]
-    model = place(model, device, memory_format).eval()
+    where = Where(device, MEMORY_FORMATS[trained.trainer.memory_format])
+    model = place(model, where).eval()
 
     loss, period = trained.trainer.loss, trained.model.total_stride
-    figures = evaluate(model, images, loss, period, device=device, memory_format=memory_format)
+    figures = evaluate(model, images, loss, period, where)
     picture = folder / f"evaluation-{config.images}.png"
     with torch.no_grad(), replacing(picture) as temporary:
-        inputs = next(eval_batches(images, config.count, device, memory_format=memory_format))
+        inputs = next(eval_batches(images, config.count, **where._asdict()))
         Image.fromarray(reconstruction_grid(inputs, model(inputs))).save(temporary, format="PNG")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     named = {f"test/{name}": value for name, value in figures.items()}

@@ -16,9 +16,9 @@ from upsample_lab.config import TrainConfig
 from upsample_lab.data import BatchLoader, ImageSets
 from upsample_lab.models import ConvolutionalAutoencoder, build_model
 from upsample_lab.training import checkpoint
-from upsample_lab.training.device import MEMORY_FORMATS, place
+from upsample_lab.training.device import MEMORY_FORMATS, Where, place
 from upsample_lab.training.display import Display
-from upsample_lab.training.evaluation import evaluate
+from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import reconstruction_loss
 from upsample_lab.training.optimizer import clip_gradients, make_optimizer
@@ -54,14 +54,12 @@ class Training:
         trainer = config.trainer
         self.config, self.trainer, self.images, self.device = config, trainer, images, device
         self.directory, self.display = run, display
-        self.memory_format = MEMORY_FORMATS[trainer.memory_format]
+        self.where = Where(device, MEMORY_FORMATS[trainer.memory_format])
         model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
-        self.model = place(model, device, self.memory_format)
+        self.model = place(model, self.where)
         self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw
         self.optimizer = make_optimizer(config.optim, self.model)
-        self.loader = BatchLoader(
-            images.train, trainer.batch_size, config.seed, device=self.device, memory_format=self.memory_format
-        )
+        self.loader = BatchLoader(images.train, trainer.batch_size, config.seed, **self.where._asdict())
         self.steps = total_steps(trainer, self.loader.steps_per_epoch)
         self.sums = Sums(self.device)
         self.progress = Progress()
@@ -154,19 +152,20 @@ class Training:
 
     def evaluate(self, images: torch.Tensor, name: str) -> dict[str, float]:
         period = self.config.model.total_stride
-        figures = evaluate(
-            self.model, images, self.trainer.loss, period, device=self.device, memory_format=self.memory_format
-        )
-        return {f"{name}/{key}": value for key, value in figures.items()}
+        figures = evaluate(self.model, images, self.trainer.loss, period, self.where)
+        artifacts = constant_artifacts(self.model, self.images.validation, period, self.where)
+        return {
+            **{f"{name}/{key}": value for key, value in figures.items()},
+            **{f"constant/{key}": value for key, value in artifacts.items()},
+        }
 
     @torch.no_grad()
     def draw(self, tracker: Tracker) -> None:
         """Reconstructions of the same validation images every time, as a PNG and in TensorBoard; the kernels there."""
         step = self.progress.step
         inputs = self.images.validation[: self.trainer.reconstruction_count].to(self.device).float() / 255
-        self.model.eval()
-        grid = reconstruction_grid(inputs, self.model(inputs))
-        self.model.train()
+        with evaluating(self.model):
+            grid = reconstruction_grid(inputs, self.model(inputs))
         tracker.image("reconstructions", grid, step)
         self.directory.reconstructions.mkdir(exist_ok=True)
         with replacing(self.directory.reconstructions / f"step-{step:08d}.png") as temporary:
@@ -181,7 +180,8 @@ class Training:
         tensors, _ = checkpoint.load(self.directory.checkpoints / checkpoint.BEST)
         checkpoint.restore_model(self.model, tensors)
         figures = self.evaluate(self.images.test, "test")
-        tracker.report(self.steps, figures, time_sec=self.watch.total())
+        tests = {name: value for name, value in figures.items() if name.startswith("test/")}
+        tracker.report(self.steps, tests, time_sec=self.watch.total())
         tracker.hparams(self.config, figures)
         seconds = self.watch.total()
         return {

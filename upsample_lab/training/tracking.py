@@ -17,10 +17,12 @@ from upsample_lab.config import TrainConfig
 from upsample_lab.training.run import identity
 
 TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
-VAL_METRICS = ("val/loss", "val/psnr_db", "val/ssim", "val/phase_variance", "val/phase_p_value")
-TEST_METRICS = ("test/loss", "test/psnr_db", "test/ssim", "test/phase_variance", "test/phase_p_value")
+ARTIFACTS = ("dc_phase_variation", "line_p2_db", "line_p4_db", "line_p8_db", "nearest_residual", "radial_corner_db")
+QUALITY = ("loss", "psnr_db", "ssim", "phase_variance", "phase_p_value", *ARTIFACTS)
+VAL_METRICS = (*(f"val/{name}" for name in QUALITY), *(f"constant/{name}" for name in ARTIFACTS))
+TEST_METRICS = tuple(f"test/{name}" for name in QUALITY)
 TIMES = ("speed/images_per_sec", "time_sec")  # the only values of metrics.jsonl that two equal runs may differ in
-HPARAM_METRICS = ("test/psnr_db", "test/ssim", "test/phase_variance", "test/loss")
+HPARAM_METRICS = ("test/psnr_db", "test/ssim", "test/phase_variance", "test/loss", "constant/dc_phase_variation")
 
 
 class Tracker:

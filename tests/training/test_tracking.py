@@ -1,0 +1,77 @@
+"""metrics.jsonl and TensorBoard: the frozen names, what a resumed run cuts off, and hparams in the same run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from upsample_lab.cli.compose import compose_one
+from upsample_lab.training.tracking import Tracker, read_metrics
+
+EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0, "histograms": 0}
+
+
+def board(folder: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(folder), size_guidance=EVERYTHING)
+    accumulator.Reload()
+    return accumulator
+
+
+def test_both_hold_the_same(tmp_path: Path) -> None:
+    with Tracker(tmp_path) as tracker:
+        for step in (1, 2, 3):
+            tracker.report(step, {"train/loss": step / 8}, time_sec=0.5)
+        tracker.image("reconstructions", np.zeros((4, 5, 3), np.uint8), 3)
+    assert [(line["step"], line["train/loss"]) for line in read_metrics(tmp_path / "metrics.jsonl")] == [
+        (1, 0.125),
+        (2, 0.25),
+        (3, 0.375),
+    ]
+    assert [(event.step, event.value) for event in board(tmp_path).Scalars("train/loss")] == [
+        (1, 0.125),
+        (2, 0.25),
+        (3, 0.375),
+    ]
+    assert [event.step for event in board(tmp_path).Images("reconstructions")] == [3]
+
+
+def test_a_resumed_run_reports_each_step_once(tmp_path: Path) -> None:
+    with Tracker(tmp_path) as tracker:
+        for step in range(1, 6):
+            tracker.report(step, {"train/loss": 1.0}, time_sec=0)
+    with Tracker(tmp_path, resume_step=3) as tracker:
+        for step in range(4, 8):
+            tracker.report(step, {"train/loss": 2.0}, time_sec=0)
+    expected = [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0), (6, 2.0), (7, 2.0)]
+    assert [(line["step"], line["train/loss"]) for line in read_metrics(tmp_path / "metrics.jsonl")] == expected
+    assert [(event.step, event.value) for event in board(tmp_path).Scalars("train/loss")] == expected
+
+
+def test_a_torn_last_line_is_repaired(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": 1}\n{"step": 2}\n{"step": 3, "val/ps')
+    assert [line["step"] for line in read_metrics(file)] == [1, 2]
+    with Tracker(tmp_path, resume_step=2):
+        pass
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [{"step": 1}, {"step": 2}]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_every_line_stays_json(tmp_path: Path, value: float) -> None:
+    with Tracker(tmp_path) as tracker:
+        tracker.report(1, {"train/loss": value}, time_sec=0)
+    line = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["train/loss"] == str(value)
+
+
+def test_hparams_go_into_the_same_run(tmp_path: Path) -> None:
+    config = compose_one("train", ["seed=4"])
+    with Tracker(tmp_path) as tracker:
+        tracker.hparams(config, {"test/psnr_db": 30.0})
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    plugin = board(tmp_path).PluginTagToContent("hparams")
+    assert set(plugin) == {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"}
