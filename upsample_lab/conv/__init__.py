@@ -2,6 +2,7 @@
 
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS
 from .functional import conv2d, conv_transpose2d
+from .matrix import conv_matrix
 from .modules import Conv2d, ConvTranspose2d
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "conv2d",
+    "conv_matrix",
     "conv_transpose2d",
 ]

@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from . import im2col
+from . import blocks, im2col, matrix, polyphase, zero_insert
 from .geometry import Geometry, Pair
 
 
@@ -47,20 +47,21 @@ class Algorithm(NamedTuple):
     weight_gradient: WeightGradient
 
 
-IM2COL = Algorithm(im2col.convolve, im2col.convolve_transposed, im2col.weight_gradient)
-
 ALGORITHMS: dict[str, Algorithm] = {
-    "im2col": IM2COL,
-    "col2im": IM2COL,
-    "custom": IM2COL,
+    "matrix": Algorithm(matrix.convolve, matrix.convolve_transposed, matrix.weight_gradient),
+    "im2col": Algorithm(im2col.convolve, im2col.convolve_transposed, im2col.weight_gradient),
+    "col2im": Algorithm(im2col.convolve, im2col.convolve_transposed, im2col.weight_gradient),
+    "zero_insert": Algorithm(im2col.convolve, zero_insert.convolve_transposed, im2col.weight_gradient),
+    "polyphase": Algorithm(im2col.convolve, polyphase.convolve_transposed, im2col.weight_gradient),
+    "custom": Algorithm(blocks.convolve, blocks.convolve_transposed, blocks.weight_gradient),
 }
 
-CONV2D_ALGORITHMS: tuple[str, ...] = ("im2col", "custom", "native")
-CONV_TRANSPOSE2D_ALGORITHMS: tuple[str, ...] = ("col2im", "custom", "native")
+CONV2D_ALGORITHMS: tuple[str, ...] = ("matrix", "im2col", "custom", "native")
+CONV_TRANSPOSE2D_ALGORITHMS: tuple[str, ...] = ("matrix", "zero_insert", "col2im", "polyphase", "custom", "native")
 
 
 def check_algorithm(name: object, allowed: Iterable[str], function: str) -> None:
-    """Refuse a name that is not in ``allowed``, naming the nearest that is (`ValueError`, or `TypeError` for no name)."""
+    """Refuse a name that is not in ``allowed``, naming the nearest (`ValueError`; `TypeError` for no string)."""
     allowed = tuple(allowed)
     if not isinstance(name, str):
         raise TypeError(f"{function}: algorithm must be one of {', '.join(allowed)}, got {name!r}")

@@ -34,27 +34,27 @@ def as_pair(name: str, value: Any) -> Pair:
     return number, number
 
 
-def check_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> None:
+def check_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry, *, name: str = "conv2d") -> None:
     """Refuse what `torch.nn.functional.conv2d` refuses."""
-    _check_tensors("conv2d", input, weight, bias)
-    _check_geometry("conv2d", g)
+    _check_tensors(name, input, weight, bias)
+    _check_geometry(name, g)
     out, per_group = weight.shape[:2]
     if out < g.groups or out % g.groups:
         raise ValueError(
-            f"conv2d: weight has {out} output channels (dimension 0 of {list(weight.shape)}), which groups={g.groups} "
+            f"{name}: weight has {out} output channels (dimension 0 of {list(weight.shape)}), which groups={g.groups} "
             "does not divide into equal parts"
         )
     if input.shape[-3] != per_group * g.groups:
         raise ValueError(
-            f"conv2d: input {list(input.shape)} has {input.shape[-3]} channels, but weight {list(weight.shape)} with "
+            f"{name}: input {list(input.shape)} has {input.shape[-3]} channels, but weight {list(weight.shape)} with "
             f"groups={g.groups} needs {per_group} x {g.groups} = {per_group * g.groups}"
         )
-    _check_bias("conv2d", bias, out, weight)
+    _check_bias(name, bias, out, weight)
     padded = tuple(input.shape[axis - 2] + 2 * g.padding[axis] for axis in (0, 1))
     extent = g.extent((weight.shape[2], weight.shape[3]))
     if extent[0] > padded[0] or extent[1] > padded[1]:
         raise ValueError(
-            f"conv2d: the kernel ({weight.shape[2]} x {weight.shape[3]}, with dilation={g.dilation} "
+            f"{name}: the kernel ({weight.shape[2]} x {weight.shape[3]}, with dilation={g.dilation} "
             f"{extent[0]} x {extent[1]}) is larger than the padded input ({padded[0]} x {padded[1]}: "
             f"input {list(input.shape)}, padding={g.padding})"
         )

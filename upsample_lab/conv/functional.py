@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
-from .autograd import Convolve, ConvolveTransposed
+from .autograd import convolve, convolve_transposed
 from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d
 from .geometry import Geometry
 
@@ -31,13 +31,13 @@ def conv2d(
     """Convolution (strictly, cross-correlation): `[N, C_in, H, W] -> [N, C_out, H_out, W_out]`, or without the `N`.
 
     ``weight`` is `[C_out, C_in/groups, k_h, k_w]` and ``bias`` `[C_out]`; the arguments are those of
-    `torch.nn.functional.conv2d`, in its order. ``padding="same"`` keeps the size (stride 1 only; an odd pixel goes to the
-    bottom or right), ``"valid"`` is none. ``algorithm`` is one of `CONV2D_ALGORITHMS`.
+    `torch.nn.functional.conv2d`, in its order. ``padding="same"`` keeps the size (stride 1 only; an odd pixel goes to
+    the bottom or right), ``"valid"`` is none. ``algorithm`` is one of `CONV2D_ALGORITHMS`.
 
     Raises TypeError, ValueError or RuntimeError for whatever torch's function refuses, naming argument, value and rule.
     """
     check_algorithm(algorithm, CONV2D_ALGORITHMS, "conv2d")
-    input, weight, bias = _autocast(input, weight, bias)
+    input, weight, bias = _autocast(input), _autocast(weight), None if bias is None else _autocast(bias)
     stride, dilation = as_pair("stride", stride), as_pair("dilation", dilation)
     groups = as_int("groups", groups)
     if isinstance(padding, str):
@@ -48,8 +48,8 @@ def conv2d(
         return F.conv2d(input, weight, bias, g.stride, g.padding, g.dilation, g.groups)
     size = g.output_size((input.shape[-2], input.shape[-1]), (weight.shape[2], weight.shape[3]))
     if input.dim() == 3:
-        return Convolve.apply(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
-    return Convolve.apply(input, weight, bias, size, g, algorithm)
+        return convolve(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
+    return convolve(input, weight, bias, size, g, algorithm)
 
 
 def conv_transpose2d(
@@ -73,7 +73,7 @@ def conv_transpose2d(
     Raises TypeError, ValueError or RuntimeError for whatever torch's function refuses, naming argument, value and rule.
     """
     check_algorithm(algorithm, CONV_TRANSPOSE2D_ALGORITHMS, "conv_transpose2d")
-    input, weight, bias = _autocast(input, weight, bias)
+    input, weight, bias = _autocast(input), _autocast(weight), None if bias is None else _autocast(bias)
     g = Geometry(
         as_pair("stride", stride),
         as_pair("padding", padding),
@@ -86,8 +86,8 @@ def conv_transpose2d(
         return F.conv_transpose2d(input, weight, bias, g.stride, g.padding, output_padding, g.groups, g.dilation)
     size = g.transposed_size((input.shape[-2], input.shape[-1]), (weight.shape[2], weight.shape[3]), output_padding)
     if input.dim() == 3:
-        return ConvolveTransposed.apply(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
-    return ConvolveTransposed.apply(input, weight, bias, size, g, algorithm)
+        return convolve_transposed(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
+    return convolve_transposed(input, weight, bias, size, g, algorithm)
 
 
 def _pad_by_name(
@@ -106,12 +106,10 @@ def _pad_by_name(
     return input, (height // 2, width // 2)
 
 
-def _autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Under autocast, floating-point tensors (but for float64) in autocast's type, as for torch's convolutions."""
-    device = next(t.device.type for t in tensors if t is not None)
-    if not torch.is_autocast_enabled(device):
-        return tensors
-    dtype = torch.get_autocast_dtype(device)
-    return tuple(
-        t.to(dtype) if t is not None and t.is_floating_point() and t.dtype != torch.float64 else t for t in tensors
-    )
+def _autocast(tensor: Tensor) -> Tensor:
+    """Under autocast, floating-point numbers (but for float64) in autocast's type, as in torch's convolutions."""
+    if not isinstance(tensor, Tensor) or not torch.is_autocast_enabled(tensor.device.type):
+        return tensor
+    if not tensor.is_floating_point() or tensor.dtype == torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(tensor.device.type))

@@ -7,8 +7,8 @@ Then
     x' = Pᵀ(y wᵀ)        col2im: one product, then every tap is added back to the pixel it was gathered from
     w' = P(x)ᵀ y         the gradient for the weights: the patches again
 
-`P` gathers (it copies pixels), so its transpose scatters (it adds to the same pixels): nothing else is needed to see that
-the transposed convolution is the convolution read backwards.
+`P` gathers (it copies pixels), so its transpose scatters (it adds to the same pixels): nothing else is needed to see
+that the transposed convolution is the convolution read backwards.
 
 The layout inside is channels-last, because then a tap is a run of neighbouring numbers. With groups, one such product
 for each group.
@@ -16,7 +16,6 @@ for each group.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .geometry import Geometry, Pair
@@ -71,7 +70,7 @@ def scatter_patches(patches: Tensor, size: Pair, g: Geometry) -> Tensor:
 
 
 def weight_matrix(weight: Tensor, groups: int) -> Tensor:
-    """The kernel as a matrix a group: `[C_out, C_in/groups, k_h, k_w] -> [groups, k_h·k_w·C_in/groups, C_out/groups]`."""
+    """The kernel as matrices: `[C_out, C_in/groups, k_h, k_w] -> [groups, k_h·k_w·C_in/groups, C_out/groups]`."""
     out, c, kh, kw = weight.shape
     matrix = weight.reshape(groups, out // groups, c, kh, kw).permute(0, 3, 4, 2, 1)
     return matrix.reshape(groups, kh * kw * c, out // groups)

@@ -39,15 +39,15 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         self.algorithm = algorithm
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
-        output_padding = self._output_padding(
-            input, output_size, self.stride, self.padding, self.kernel_size, 2, self.dilation
-        )
+        stride, kernel, dilation = list(self.stride), list(self.kernel_size), list(self.dilation)
+        padding: Any = list(self.padding)  # numbers: the transposed module takes no names
+        output_padding = self._output_padding(input, output_size, stride, padding, kernel, 2, dilation)
         return conv_transpose2d(
             input,
             self.weight,
             self.bias,
-            self.stride,
-            self.padding,
+            stride,
+            padding,
             output_padding,
             self.groups,
             self.dilation,

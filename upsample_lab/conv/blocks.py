@@ -1,0 +1,213 @@
+"""The fast way: im2col and polyphase in blocks that stay in the cache.
+
+The matrix of all patches is ``k²`` times the image. Written as a whole it leaves the cache, and most of the time goes
+into carrying it to memory and back. Here it is made a block at a time, small enough for the second-level cache, and
+multiplied while it is still there. The arithmetic is that of `im2col.py` and `polyphase.py`, the slow obvious twins of
+this file; two ideas are added:
+
+* One primitive, `_gather`, serves the convolution (every ``stride``-th pixel) and each phase of a transposed
+  convolution (stride 1, some of the taps), because both meet taps at ``first + q·stride + j·step``: a `Window` an axis.
+* The transposed convolution never adds overlapping patches: each phase of its output is gathered and multiplied once.
+
+The peak of extra memory is one block and one padded image, whatever the size of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .geometry import Geometry, Pair
+from .layout import empty_result
+from .polyphase import Phase, phases
+from .zero_insert import flip_kernel
+
+# Patches of a block, in bytes: the second-level cache here has 2 MiB a core. A GPU wants few, large launches.
+_BLOCK_BYTES_CPU = 4 << 20
+_BLOCK_BYTES_GPU = 256 << 20
+
+
+class Window(NamedTuple):
+    """The taps of one axis: output ``q`` of ``size`` meets tap ``j`` of ``taps`` at ``first + q·stride + j·step``."""
+
+    first: int
+    stride: int
+    step: int
+    taps: int
+    size: int
+
+    @property
+    def last(self) -> int:
+        return self.first + (self.size - 1) * self.stride + (self.taps - 1) * self.step
+
+
+def convolution_window(axis: int, kernel: int, size: int, g: Geometry) -> Window:
+    """The window of a convolution: ``p·stride + u·dilation - padding``, see `Geometry`."""
+    return Window(-g.padding[axis], g.stride[axis], g.dilation[axis], kernel, size)
+
+
+def phase_window(phase: Phase) -> Window:
+    """The window of one phase of a transposed convolution."""
+    return Window(phase.first, 1, phase.step, len(phase.taps), phase.size)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry) -> Tensor:
+    """``y = P(x) w``, a block of patches at a time; see `im2col.convolve`."""
+    out, _, kernel_h, kernel_w = weight.shape
+    y = empty_result(x, weight, out, *size)
+    window = convolution_window(0, kernel_h, size[0], g), convolution_window(1, kernel_w, size[1], g)
+    matrix = _matrix(weight, g.groups)
+    for images, padded, origin in _padded_blocks(x, [window[0]], [window[1]]):
+        _correlate(padded, origin, window, matrix, bias, y[images].permute(0, 2, 3, 1))
+    return y
+
+
+def convolve_transposed(y: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry) -> Tensor:
+    """``x = Cᵀ y``: the phases of ``x``, each a convolution of ``y`` with its share of the flipped kernel."""
+    kernel = flip_kernel(weight, g.groups)
+    x = empty_result(y, weight, kernel.shape[0], *size)
+    rows, columns = phases(0, kernel.shape[2], size[0], g), phases(1, kernel.shape[3], size[1], g)
+    matrices = [[_matrix(kernel[:, :, row.taps][..., column.taps], g.groups) for column in columns] for row in rows]
+    for images, padded, origin in _padded_blocks(y, *(_windows(axis) for axis in (rows, columns))):
+        block = x[images].permute(0, 2, 3, 1)
+        for row, row_matrices in zip(rows, matrices, strict=True):
+            for column, matrix in zip(columns, row_matrices, strict=True):
+                window = phase_window(row), phase_window(column)
+                target = block[:, row.start :: g.stride[0], column.start :: g.stride[1]]
+                _correlate(padded, origin, window, matrix, bias, target)
+    return x
+
+
+def weight_gradient(x: Tensor, y: Tensor, kernel: Pair, g: Geometry) -> Tensor:
+    """``w = P(x)ᵀ y``, summed over blocks (in float32 where the numbers have half that width)."""
+    out, c = y.shape[1], x.shape[1] // g.groups
+    window = (
+        convolution_window(0, kernel[0], y.shape[2], g),
+        convolution_window(1, kernel[1], y.shape[3], g),
+    )
+    wide = torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype
+    total = torch.zeros(g.groups, out // g.groups, kernel[0] * kernel[1] * c, dtype=wide, device=x.device)
+    for images, padded, origin in _padded_blocks(x, [window[0]], [window[1]]):
+        pixels = y[images].permute(0, 2, 3, 1)
+        for rows in _row_blocks(padded, window):
+            patches = _gather(padded, origin, (_part(window[0], rows), window[1]), g.groups)
+            columns = pixels[:, rows].reshape(-1, g.groups, out // g.groups).permute(1, 2, 0)
+            if wide == x.dtype:
+                total.baddbmm_(columns, patches)
+            else:
+                total += torch.bmm(columns, patches)
+    matrix = total.view(out, *kernel, c).permute(0, 3, 1, 2)
+    return matrix.to(x.dtype).contiguous()
+
+
+def _matrix(weight: Tensor, groups: int) -> Tensor:
+    """The kernel as matrices: `[C_out, C_in/groups, k_h, k_w] -> [groups, k_h·k_w·C_in/groups, C_out/groups]`."""
+    out, c, kernel_h, kernel_w = weight.shape
+    matrix = weight.reshape(groups, out // groups, c, kernel_h, kernel_w).permute(0, 3, 4, 2, 1)
+    return matrix.reshape(groups, kernel_h * kernel_w * c, out // groups)
+
+
+def _windows(axis: list[Phase]) -> list[Window]:
+    return [phase_window(phase) for phase in axis if phase.taps]
+
+
+def _padded_blocks(x: Tensor, rows: list[Window], columns: list[Window]) -> Iterator[tuple[slice, Tensor, Pair]]:
+    """Blocks of images, channels last, with the zeros that the windows reach around them.
+
+    Yields which images, the block `[n, H + …, W + …, C]`, and where pixel (0, 0) of the image lies in it. The block is
+    overwritten by the next one.
+    """
+    batch, c, height, width = x.shape
+    top, bottom = _reach(rows, height)
+    left, right = _reach(columns, width)
+    taps = max((r.taps * r.size * q.taps * q.size for r in rows for q in columns), default=1)
+    count = _at_a_time(batch, taps * c, x)
+    pixels = x.permute(0, 2, 3, 1)
+    in_place = (top, bottom, left, right) == (0, 0, 0, 0) and pixels.is_contiguous()
+    buffer = None if in_place else x.new_zeros(count, top + height + bottom, left + width + right, c)
+    for images in _slices(batch, count):
+        block = pixels[images]
+        if buffer is not None:
+            padded = buffer[: images.stop - images.start]
+            padded[:, top : top + height, left : left + width] = block
+            block = padded
+        yield images, block, (top, left)
+
+
+def _reach(windows: list[Window], size: int) -> Pair:
+    """How far the windows of one axis reach before and behind an image of ``size`` pixels."""
+    before = max((-window.first for window in windows), default=0)
+    behind = max((window.last - (size - 1) for window in windows), default=0)
+    return max(before, 0), max(behind, 0)
+
+
+def _at_a_time(count: int, numbers: int, x: Tensor) -> int:
+    """How many of ``count`` things, each with so many numbers of ``x``'s type in its patches, make one block.
+
+    All of them while torch.compile or torch.export trace: a loop over a batch of unknown size has no graph.
+    """
+    if torch.compiler.is_compiling():
+        return count
+    limit = _BLOCK_BYTES_CPU if x.device.type == "cpu" else _BLOCK_BYTES_GPU
+    return max(1, min(count, limit // max(1, numbers * x.element_size())))
+
+
+def _slices(count: int, step: int) -> list[slice]:
+    """``count`` things, ``step`` at a time."""
+    if step >= count:
+        return [slice(0, count)]
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _row_blocks(padded: Tensor, window: tuple[Window, Window]) -> list[slice]:
+    """Rows of the output whose patches fit into one block; all of them, but for an image that is a block by itself."""
+    n, _, _, c = padded.shape
+    rows, columns = window
+    count = _at_a_time(rows.size, n * columns.size * rows.taps * columns.taps * c, padded)
+    return _slices(rows.size, count)
+
+
+def _gather(padded: Tensor, origin: Pair, window: tuple[Window, Window], groups: int) -> Tensor:
+    """Patches as rows of a matrix, `[groups, pixels, taps·C/groups]`; no copy where they lie in memory like that."""
+    n, _, _, c = padded.shape
+    rows, columns = window
+    image, row, pixel, _ = padded.stride()
+    patches = padded[:, origin[0] + rows.first :, origin[1] + columns.first :].as_strided(
+        (groups, n, rows.size, columns.size, rows.taps, columns.taps, c // groups),
+        (c // groups, image, rows.stride * row, columns.stride * pixel, rows.step * row, columns.step * pixel, 1),
+    )
+    return patches.reshape(groups, n * rows.size * columns.size, rows.taps * columns.taps * (c // groups))
+
+
+def _correlate(
+    padded: Tensor, origin: Pair, window: tuple[Window, Window], matrix: Tensor, bias: Tensor | None, target: Tensor
+) -> None:
+    """Patches times the kernel's matrix, written to ``target``, `[n, rows, columns, C_out]`."""
+    groups, taps, per_group = matrix.shape
+    if taps == 0:  # a phase that no tap reaches
+        target.zero_() if bias is None else target.copy_(bias.expand_as(target))
+        return
+    for rows in _row_blocks(padded, window):
+        patches = _gather(padded, origin, (_part(window[0], rows), window[1]), groups)
+        here = target[:, rows]
+        if groups == 1 and here.is_contiguous():
+            _multiply(patches[0], matrix[0], bias, here.view(-1, per_group))
+        elif groups == 1:
+            here.copy_(_multiply(patches[0], matrix[0], bias).view(here.shape))
+        else:
+            product = torch.bmm(patches, matrix).transpose(0, 1).reshape(here.shape)
+            here.copy_(product if bias is None else product + bias)
+
+
+def _part(window: Window, outputs: slice) -> Window:
+    """The window of a few of its outputs."""
+    return window._replace(first=window.first + outputs.start * window.stride, size=outputs.stop - outputs.start)
+
+
+def _multiply(patches: Tensor, matrix: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
+    if bias is None:
+        return torch.mm(patches, matrix, out=out)
+    return torch.addmm(bias, patches, matrix, out=out)
