@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from upsample_lab.conv import arithmetic as A
+from upsample_lab.conv import conv_matrix
 
 GEOMETRIES = list(itertools.product((1, 2, 5, 8), (1, 2, 3, 4), (1, 2, 3), (0, 1, 3), (1, 2)))
 
@@ -178,6 +179,8 @@ def test_exact_macs_are_the_entries_of_the_convolution_matrix(kernel_size: A.Pai
         lambda image: F.conv2d(image, weight, **geometry), torch.zeros(4, 6, 7, dtype=torch.float64)
     )
     assert jacobian.sum() == A.conv_mac_count((6, 7), 4, 6, kernel_size, **geometry)
+    stored = conv_matrix(weight, (6, 7), **geometry).values()
+    assert len(stored) == A.conv_mac_count((6, 7), 4, 6, kernel_size, **geometry)
 
     transposed = torch.autograd.functional.jacobian(
         lambda image: F.conv_transpose2d(image, weight, **geometry), torch.zeros(6, 5, 5, dtype=torch.float64)

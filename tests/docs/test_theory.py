@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upsample_lab.conv import arithmetic as A
-from upsample_lab.conv import conv2d, conv_transpose2d
+from upsample_lab.conv import conv2d, conv_matrix, conv_transpose2d
 from upsample_lab.explain.algebra import Derivation, Pixel, Sum, Weight
 
 PAGE_PATH = Path(__file__).parents[2] / "docs" / "theory.md"
@@ -242,6 +242,7 @@ def test_matrix_holds_the_kernel_at_each_window(n: int, k: int, s: int, p: int) 
             c[i * m + j, u * n + v] = w[a, b]
     same(c @ x.flatten(), conv(x, w, s, p).flatten())
     same(c, matrix(w[None, None], n, s, p))
+    same(c, conv_matrix(w[None, None], (n, n), stride=s, padding=p).to_dense())
     values = [[0.0 if cell is None else w[cell].item() for cell in row] for row in Derivation(n, k, s, p).matrix]
     same(c, torch.tensor(values, dtype=torch.float64))
 
@@ -256,6 +257,7 @@ def test_transposed_convolution_is_the_transposed_matrix(n: int, k: int, s: int,
         if 0 <= a < k and 0 <= b < k:
             z[u, v] += w[a, b] * y[i, j]
     same((matrix(w[None, None], n, s, p).T @ y.flatten()).view(n, n), z)
+    same((conv_matrix(w[None, None], (n, n), stride=s, padding=p).T @ y.flatten()).view(n, n), z)
     same(conv_transpose(y, w, s, p, q), z)
     same(F.conv_transpose2d(y[None, None], w[None, None], stride=s, padding=p, output_padding=q)[0, 0], z)
 
