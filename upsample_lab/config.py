@@ -372,6 +372,9 @@ class TrainerOptions:
     max_steps: int | None = setting("stop after this many steps; null for whole epochs", low=1)
     batch_size: int = setting("images a step", low=1, high=65536)
     loss: str = setting("reconstruction loss", choices=("mse", "l1", "bce"))
+    regularize: str = setting("phase penalises unequal gains of the upsampler's phases", choices=("none", "phase"))
+    regularize_weight: float = setting("weight of that penalty beside the loss", low=0, high=1e6)
+    loss_spectrum: float = setting("weight of the spectral loss beside the loss; 0 for none", low=0, high=1e6)
     precision: str = setting("fp32, or bf16 autocast", choices=("fp32", "bf16"))
     device: str = setting(
         "auto takes CUDA when there is one",

@@ -20,7 +20,7 @@ from upsample_lab.training.device import MEMORY_FORMATS, Where, place
 from upsample_lab.training.display import Display
 from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
-from upsample_lab.training.losses import reconstruction_loss
+from upsample_lab.training.losses import objective
 from upsample_lab.training.optimizer import clip_gradients, make_optimizer
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
 from upsample_lab.training.run import RunDirectory
@@ -121,9 +121,9 @@ class Training:
         batch = self.loader.batch(step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trainer.precision == "bf16"):
             raw = self.raw(batch)
-        loss = reconstruction_loss(self.trainer.loss, self.model, raw, batch)
+        total, loss = objective(self.trainer, self.model, raw, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total.backward()
         grad_norm = clip_gradients(self.model, config.optim.clip_grad_norm)
         self.optimizer.step()
         self.sums.add(step, loss, grad_norm)
