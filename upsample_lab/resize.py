@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Hashable
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -38,7 +38,10 @@ DENSE_SIZE = 32  # longest axis, in pixels, that is resized by a dense matrix; m
 
 
 class Kernel(NamedTuple):
-    """An interpolation kernel ``w(t)``, t in input pixels, that vanishes for ``|t| >= reach``."""
+    """An interpolation kernel ``w(t)``, t in input pixels, that vanishes for ``|t| >= reach``.
+
+    Weights that are computed from it are remembered under it, so kernels of the same values should be equal.
+    """
 
     weight: Callable[[float], float]
     reach: int
@@ -133,13 +136,15 @@ def taps_at(position: float, kernel: Kernel) -> Taps:
     return tuple((k, kernel.weight(position - k)) for k in range(first, first + 2 * kernel.reach))
 
 
-@cache
+_phase_taps: dict[tuple[int, Kernel], tuple[Taps, ...]] = {}
+
+
 def phase_taps(scale: int, kernel: Kernel) -> tuple[Taps, ...]:
     """For each output phase r, the offsets d and weights of ``y[s·i + r] = Σ_d w_d u[i + d]``."""
-    return tuple(
-        tuple((offset, weight) for offset, weight in taps_at((phase + 0.5) / scale - 0.5, kernel) if weight != 0)
-        for phase in range(scale)
-    )
+    if (scale, kernel) not in _phase_taps:
+        all_taps = (taps_at((phase + 0.5) / scale - 0.5, kernel) for phase in range(scale))
+        _phase_taps[scale, kernel] = tuple(tuple(tap for tap in taps if tap[1] != 0) for taps in all_taps)
+    return _phase_taps[scale, kernel]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -199,20 +204,29 @@ def _empty(like: Tensor, dim: int, size: int, channels_last: bool) -> Tensor:
 
 def _weave(image: Tensor, dim: int, taps: tuple[Taps, ...], channels_last: bool) -> Tensor:
     """``y[s·i + r] = Σ_d w_d u[clamp(i + d)]`` along an axis longer than the kernel."""
-    size, reach = image.shape[dim], max(abs(offset) for phase in taps for offset, _ in phase)
-    border = [reach if axis == dim else -1 for axis in range(4)]
-    first, last = (image.narrow(dim, at, 1).expand(*border[:dim], reach, *border[dim + 1 :]) for at in (0, size - 1))
-    padded = torch.cat([first, image, last], dim)
+    size = image.shape[dim]
     output = _empty(image, dim, len(taps) * size, channels_last)
     for target, phase in zip(_phases(output, dim, len(taps)), taps, strict=True):
-        shifted = [(padded.narrow(dim, reach + offset, size), weight) for offset, weight in phase]
-        if len(shifted) == 2:
-            torch.lerp(shifted[0][0], shifted[1][0], shifted[1][1], out=target)
-            continue
-        torch.mul(shifted[0][0], shifted[0][1], out=target)
-        for pixels, weight in shifted[1:]:
-            target.add_(pixels, alpha=weight)
+        start, end = max(0, -phase[0][0]), size - max(0, phase[-1][0])  # where no tap needs clamping
+        pieces = [(image.narrow(dim, start + offset, end - start), weight) for offset, weight in phase]
+        _write_sum(pieces, target.narrow(dim, start, end - start))
+        for i in (*range(start), *range(end, size)):
+            row = [(image.narrow(dim, min(max(i + offset, 0), size - 1), 1), weight) for offset, weight in phase]
+            _write_sum(row, target.narrow(dim, i, 1))
     return output
+
+
+def _write_sum(pieces: list[tuple[Tensor, float]], target: Tensor) -> None:
+    """``target = Σ weight · piece``; two pieces are interpolated, which leaves constants as they are."""
+    (first, weight), *rest = pieces
+    if torch.compiler.is_compiling():  # which fuses the sum anyway, and does not trace strided `out=`
+        target.copy_(sum((piece * factor for piece, factor in rest), first * weight))
+    elif len(rest) == 1 and math.isclose(weight + rest[0][1], 1):
+        torch.lerp(first, *rest[0], out=target)
+    else:
+        torch.mul(first, weight, out=target)
+        for piece, factor in rest:
+            target.add_(piece, alpha=factor)
 
 
 def _unweave(gradient: Tensor, dim: int, taps: tuple[Taps, ...], channels_last: bool) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -15,17 +15,17 @@ def blur(image: Tensor, scale: int) -> Tensor:
     Each phase has the weight 1/s in it, so whatever repeats with period s, and is not constant, averages out. The box
     is centred: for even s its two outermost pixels count half, `[½, 1, …, 1, ½]/s` (s = 2: `[1, 2, 1]/4`).
     """
-    return resample(image, 1, _box(scale))
+    return resample(image, 1, Kernel(_Box(scale), scale // 2 + 1))
 
 
-@cache
-def _box(width: int) -> Kernel:
+@dataclass(frozen=True)
+class _Box:
     """How much of the pixel at t a box around 0 covers, over the box's width."""
-    return Kernel(partial(_covered, width=width), width // 2 + 1)
 
+    width: int
 
-def _covered(t: float, width: int) -> float:
-    return min(max((width + 1) / 2 - abs(t), 0.0), 1.0) / width
+    def __call__(self, t: float) -> float:
+        return min(max((self.width + 1) / 2 - abs(t), 0.0), 1.0) / self.width
 
 
 def blur_taps(scale: int) -> int:

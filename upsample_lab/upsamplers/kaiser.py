@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from dataclasses import dataclass
 from itertools import count
 
 from torch import Tensor
@@ -31,22 +31,28 @@ class Kaiser(ResizeConvolution):
         return resample(image, self.scale, kaiser_sinc(self.scale))
 
 
-@cache
 def kaiser_sinc(scale: int) -> Kernel:
-    """The windowed sinc, t in input pixels, divided by each phase's sum, so that no phase gains more than another."""
-    beta, edge = kaiser_beta(scale), (TAPS * scale - 1) / (2 * scale)  # edge: the outermost of all 6s taps
+    """The low-pass filter of 6s taps for that scale, as an interpolation kernel."""
+    return Kernel(_KaiserSinc(scale), TAPS // 2)
 
-    def windowed(t: float) -> float:
+
+@dataclass(frozen=True)
+class _KaiserSinc:
+    """The windowed sinc, divided by the sum of its phase's taps, so that no phase gains more than another."""
+
+    scale: int
+
+    def __call__(self, t: float) -> float:
+        first = t - math.floor(t) - TAPS // 2  # of the taps that share a phase with t
+        return self.windowed(t) / sum(self.windowed(first + k) for k in range(TAPS + 1))
+
+    def windowed(self, t: float) -> float:
+        edge = (TAPS * self.scale - 1) / (2 * self.scale)  # where the outermost of the 6s taps lie
         if abs(t) > edge + 1e-9:
             return 0.0
         sinc = math.sin(math.pi * t) / (math.pi * t) if t else 1.0
+        beta = kaiser_beta(self.scale)
         return sinc * _bessel_i0(beta * math.sqrt(max(0.0, 1 - (t / edge) ** 2))) / _bessel_i0(beta)
-
-    def normalised(t: float) -> float:
-        first = t - math.floor(t) - TAPS // 2  # of the taps that share a phase with t
-        return windowed(t) / sum(windowed(first + k) for k in range(TAPS + 1))
-
-    return Kernel(normalised, TAPS // 2)
 
 
 def kaiser_beta(scale: int) -> float:
