@@ -94,6 +94,7 @@ class Training:
         resume_step = progress.step if self.resumed else None
         with Tracker(self.directory.path, resume_step) as tracker, self.display.progress(self.steps, progress.step):
             if not self.resumed:
+                tracker.begin(self.config)
                 self.validate(tracker)  # an artifact may be there at birth
                 self.save()
             self.watch.reported(progress.step)
@@ -182,7 +183,7 @@ class Training:
         figures = self.evaluate(self.images.test, "test")
         tests = {name: value for name, value in figures.items() if name.startswith("test/")}
         tracker.report(self.steps, tests, time_sec=self.watch.total())
-        tracker.hparams(self.config, figures)
+        tracker.end(self.config)
         seconds = self.watch.total()
         return {
             "steps": self.steps,

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -64,10 +65,23 @@ class Tracker:
         """A picture, uint8 `[H, W, 3]`."""
         self._board.add_image(name, pixels, step, dataformats="HWC")
 
-    def hparams(self, config: TrainConfig, figures: Mapping[str, float]) -> None:
-        """Settings and final figures into this very run (`add_hparams` would start a second one beside it)."""
-        shown = {name: figures[name] for name in HPARAM_METRICS if name in figures}
-        for summary in hparams(flat_settings(identity(config)), shown):
+    def begin(self, config: TrainConfig) -> None:
+        """The settings, for TensorBoard's hparams table: into this very run, where `add_hparams` would start another."""
+        experiment, session, _ = self._hparams(config)
+        self._add(experiment, session)
+
+    def end(self, config: TrainConfig) -> None:
+        """That the session of the hparams table is over; its figures are the curves' last points."""
+        *_, end = self._hparams(config)
+        self._add(end)
+
+    @staticmethod
+    def _hparams(config: TrainConfig) -> tuple[Summary, Summary, Summary]:
+        experiment, session, end = hparams(flat_settings(identity(config)), dict.fromkeys(HPARAM_METRICS, 0.0))
+        return experiment, session, end
+
+    def _add(self, *summaries: Summary) -> None:
+        for summary in summaries:
             self._board._get_file_writer().add_summary(summary)
 
 
