@@ -279,9 +279,8 @@ def test_evaluation_repeats_the_summary(train: Train, tmp_path: Path, capsys: py
     run = only_run(tmp_path)
     summary = json.loads((run / "summary.json").read_text())
     figures, picture = evaluate_run(EvaluateConfig(run=str(run), images="test", count=4, data_root=None, device="cpu"))
-    assert {name: figures[name] for name in figures if name.startswith("test/")} == {
-        name: summary[name] for name in summary if name.startswith("test/")
-    }
+    names = [name for name in summary if name.startswith(("test/", "constant/"))]
+    assert {name: figures[name] for name in names} == {name: summary[name] for name in names}
     with Image.open(picture) as opened:
         assert opened.format == "PNG"
 

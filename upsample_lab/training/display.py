@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-CONSOLE_WIDTH_PX = 100
+PIPE_COLUMNS = 160
 
 
 class Display:
@@ -66,27 +67,28 @@ class Display:
         self.say("  ".join(parts))
 
 
-RESULT_COLUMNS = {
-    "test/psnr_db": ("PSNR (dB)", "{:.2f}"),
-    "test/ssim": ("SSIM", "{:.4f}"),
-    "test/phase_variance": ("phase variance", "{:.2e}"),
-    "parameters": ("parameters", "{:,}"),
-    "steps": ("steps", "{:,}"),
-    "seconds": ("seconds", "{:.1f}"),
+RESULT_COLUMNS = {  # key of the summary: heading, form
+    "test/psnr_db": ("PSNR\n(dB)", "{:.2f}"),
+    "test/ssim": ("\nSSIM", "{:.4f}"),
+    "test/phase_variance": ("phase\nvariance", "{:.1e}"),
+    "constant/dc_phase_variation": ("constant:\nDC phases", "{:.4f}"),
+    "parameters": ("\nparameters", "{:,}"),
+    "steps": ("\nsteps", "{:,}"),
+    "seconds": ("\nseconds", "{:.1f}"),
 }
 
 
 def print_results(rows: Sequence[tuple[str, Mapping[str, Any]]], title: str) -> None:
-    """A table of final figures on stdout, a run a row: `(name, summary)`."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("run", no_wrap=True)
+    """A table of final figures on stdout, a run a row: `(name, summary)`. A narrow terminal folds the names."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("\nrun", overflow="fold")
     for heading, _ in RESULT_COLUMNS.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for name, summary in rows:
         table.add_row(name, *(_cell(summary.get(key), form) for key, (_, form) in RESULT_COLUMNS.items()))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=160)  # a pipe or a file has no width of its own
+        console = Console(highlight=False, width=PIPE_COLUMNS)  # a pipe or a file has no width of its own
     console.print(table)
 
 

@@ -93,12 +93,14 @@ def evaluate_run(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
 
     loss, period = trained.trainer.loss, trained.model.total_stride
     figures = evaluate(model, images, loss, period, where)
+    artifacts = constant_artifacts(model, sets.validation, period, where)
     picture = folder / f"evaluation-{config.images}.png"
     with torch.no_grad(), replacing(picture) as temporary:
         inputs = next(eval_batches(images, config.count, **where._asdict()))
         Image.fromarray(reconstruction_grid(inputs, model(inputs))).save(temporary, format="PNG")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     named = {f"test/{name}": value for name, value in figures.items()}
+    named |= {f"constant/{name}": value for name, value in artifacts.items()}
     return {"run": folder.name, "parameters": parameters, "steps": state.get("step"), **named}, picture
 
 

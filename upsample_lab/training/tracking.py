@@ -66,7 +66,7 @@ class Tracker:
         self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def begin(self, config: TrainConfig) -> None:
-        """The settings, for TensorBoard's hparams table: into this very run, where `add_hparams` would start another."""
+        """Settings for the hparams table, into this very run (`add_hparams` would start another beside it)."""
         experiment, session, _ = self._hparams(config)
         self._add(experiment, session)
 
