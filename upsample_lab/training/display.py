@@ -71,9 +71,8 @@ RESULT_COLUMNS = {  # key of the summary: heading, form
     "test/psnr_db": ("PSNR\n(dB)", "{:.2f}"),
     "test/ssim": ("\nSSIM", "{:.4f}"),
     "test/phase_variance": ("phase\nvariance", "{:.1e}"),
-    "constant/dc_phase_variation": ("constant:\nDC phases", "{:.4f}"),
-    "parameters": ("\nparameters", "{:,}"),
-    "steps": ("\nsteps", "{:,}"),
+    "constant/dc_phase_variation": ("constant\nDC phases", "{:.4f}"),
+    "parameters": ("para-\nmeters", "{:,}"),
     "seconds": ("\nseconds", "{:.1f}"),
 }
 
