@@ -232,9 +232,13 @@ def _write_sum(pieces: list[tuple[Tensor, float]], target: Tensor) -> None:
 def _unweave(gradient: Tensor, dim: int, taps: tuple[Taps, ...], channels_last: bool) -> Tensor:
     """The adjoint of `_weave`: every tap takes back what it gave, and the outermost pixels what the border gave."""
     size = gradient.shape[dim] // len(taps)
-    output = _empty(gradient, dim, size, channels_last).zero_()
-    for source, phase in zip(_phases(gradient, dim, len(taps)), taps, strict=True):
+    output = _empty(gradient, dim, size, channels_last)
+    sources = _phases(gradient, dim, len(taps))
+    _write_sum([(sources[0], dict(taps[0]).get(0, 0.0))], output)  # saves a pass that fills it with zeros
+    for source, phase in zip(sources, taps, strict=True):
         for offset, weight in phase:
+            if offset == 0 and source is sources[0]:
+                continue
             kept, start = size - abs(offset), max(offset, 0)
             output.narrow(dim, start, kept).add_(source.narrow(dim, start - offset, kept), alpha=weight)
             if offset:
