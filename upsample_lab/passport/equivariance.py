@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.passport.probe import OPERATING_POINT, Probe
+from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.record import Equivariance, decibels, frozen_array
 
 BANDWIDTHS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
@@ -23,8 +23,8 @@ _IMAGES = 2
 def measure_equivariance(probe: Probe) -> Equivariance:
     """`Equivariance` for random images of each bandwidth, the worse of a vertical and a horizontal shift."""
     noise = _deviations(probe)
-    half = [min(_agreement(probe, _band_limited(noise, b), 0.5, axis) for axis in (-2, -1)) for b in BANDWIDTHS]
-    whole = [_agreement(probe, _band_limited(noise, BANDWIDTHS[-1]), 1.0, axis) for axis in (-2, -1)]
+    half = [min(agreement(probe, _band_limited(noise, b), 0.5, axis) for axis in (-2, -1)) for b in BANDWIDTHS]
+    whole = [agreement(probe, _band_limited(noise, BANDWIDTHS[-1]), 1.0, axis) for axis in (-2, -1)]
     return Equivariance(
         integer_db=min(whole),
         bandwidth=frozen_array(BANDWIDTHS),
@@ -33,7 +33,7 @@ def measure_equivariance(probe: Probe) -> Equivariance:
 
 
 def _deviations(probe: Probe) -> Tensor:
-    return probe.noise(_IMAGES, probe.size // 4 * 2, salt=3) - OPERATING_POINT
+    return probe.noise(_IMAGES, probe.size // 4 * 2, salt=3) - probe.operating_point
 
 
 def _band_limited(noise: Tensor, bandwidth: float) -> Tensor:
@@ -44,7 +44,7 @@ def _band_limited(noise: Tensor, bandwidth: float) -> Tensor:
     return 0.25 * part / part.std()
 
 
-def _agreement(probe: Probe, deviations: Tensor, shift: float, axis: int) -> float:
+def agreement(probe: Probe, deviations: Tensor, shift: float, axis: int) -> float:
     """Energy of the response's variation over the energy of the disagreement, dB."""
     upsampled_last = _periodic_response(probe, sinc_shift(deviations, shift, axis))
     shifted_last = sinc_shift(_periodic_response(probe, deviations), shift * probe.scale, axis)
@@ -56,7 +56,7 @@ def _agreement(probe: Probe, deviations: Tensor, shift: float, axis: int) -> flo
 def _periodic_response(probe: Probe, deviations: Tensor) -> Tensor:
     """One period of the response to the image repeated over the plane, `[N, C, n, n] -> [N, C_out, s·n, s·n]`."""
     size, s = deviations.shape[-1], probe.scale
-    tiled = (OPERATING_POINT + deviations).repeat(1, 1, 2, 2)
+    tiled = (probe.operating_point + deviations).repeat(1, 1, 2, 2)
     response = probe.fitted(probe(tiled), (2 * size, 2 * size))
     start = size // 2 * s
     middle = response[..., start : start + s * size, start : start + s * size]

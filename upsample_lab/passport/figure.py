@@ -47,8 +47,8 @@ def panel_drawings(passport: Passport) -> list[tuple[Draw, str]]:
         ),
         (
             panels.draw_gains,
-            "What each phase (position of an output pixel modulo the scale) makes of a constant. Level lines: flat areas "
-            "stay flat. Zigzags: a checkerboard. Above: how many input pixels the phase sees.",
+            "What each phase (position of an output pixel modulo the scale) makes of a constant. Level lines: flat "
+            "areas stay flat. Zigzags: a checkerboard. Above: how many input pixels the phase sees.",
         ),
         (
             panels.draw_kernel,
@@ -127,7 +127,8 @@ def comparison_figure(passports: Sequence[Passport]) -> Figure:
     """A row an upsampler: what a flat area becomes, why, and what else it does; then all of them on common axes."""
     rows = len(passports)
     sheet = new_figure(17.5, 2.35 * rows + 5.2)
-    upper, lower = sheet.subfigures(2, 1, height_ratios=[2.35 * rows, 5.2])
+    parts = sheet.add_gridspec(2, 1, height_ratios=[2.35 * rows, 5.2])
+    upper, lower = sheet.add_subfigure(parts[0]), sheet.add_subfigure(parts[1])
     grid = upper.add_gridspec(rows, 7, width_ratios=[1.5, 1, 1.3, 1, 1.5, 1, 1])
     for row, passport in enumerate(passports):
         drawings = (_draw_name, _flat, _gains, _kernel, _frequency, _edge, _zone_plate)
@@ -251,7 +252,7 @@ def _all_phase(axes: Axes, passports: Sequence[Passport]) -> None:
     place = np.arange(len(passports))
     values = [p.gains.dc_phase_variation for p in passports]
     axes.barh(place, values, color=[look_of(p.subject.name.split()[0]).color for p in passports])
-    for at, value in zip(place, values, strict=True):
+    for at, value in enumerate(values):
         axes.text(value + 0.01, at, f"{value:.3f}", va="center", fontsize=SMALL_PT)
     axes.set_yticks(place, [p.subject.name for p in passports])
     axes.invert_yaxis()

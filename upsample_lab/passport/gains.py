@@ -16,16 +16,17 @@ _ROUNDING = 1e-9  # of a float64 sum, relative; larger differences are the modul
 
 
 def measure_gains(probe: Probe, taps: Array) -> Gains:
-    """`Gains` from the responses to the constants 1 and 0; `taps` comes from the impulse response."""
-    ones, zeros = probe.constant(1.0), probe.constant(0.0)
-    gain, offset = _phases(ones, probe.scale), _phases(zeros, probe.scale)
+    """`Gains` from the response to the operating point and its derivative; `taps` comes from the impulse response."""
+    response = probe.constant(probe.operating_point)
+    weights = probe.operating_point * probe.constant_slope()
+    gain, offset = _phases(response, probe.scale), _phases(response - weights, probe.scale)
     mean_square = gain.square().mean()
     bias_variance = offset.flatten(1).var(dim=1, correction=0).mean()
     return Gains(
         gain=frozen_array(gain),
         offset=frozen_array(offset),
-        dc_phase_variation=_tidy(dc_phase_variation(ones, probe.scale)),
-        weight_phase_variation=_tidy(dc_phase_variation(ones - zeros, probe.scale)),
+        dc_phase_variation=_tidy(dc_phase_variation(response, probe.scale)),
+        weight_phase_variation=_tidy(dc_phase_variation(weights, probe.scale)),
         bias_phase_variation=_tidy(float((bias_variance / mean_square).sqrt()) if mean_square > 0 else 0.0),
         taps=taps,
     )
@@ -41,16 +42,17 @@ def _tidy(value: float) -> float:
 
 
 def measure_border(probe: Probe) -> Border:
-    """Compare the border of the response to the constant 1 with the pattern of its interior."""
-    response, s = probe.constant(1.0)[0], probe.scale
+    """Compare the border of the response to a constant with the pattern of its interior."""
+    response, s = probe.constant(probe.operating_point)[0], probe.scale
     pattern = _phases(response[None], s).repeat(1, probe.size, probe.size)
-    energy = float(pattern.square().mean())
+    # An interior without any response has no pattern to compare with: the whole image's energy stands for it.
+    energy = float(pattern.square().mean()) or float(response.square().mean()) or 1.0
     error = (response - pattern).square()
     turned = {side: (_from(side, response * pattern), _from(side, error)) for side in SIDES}
     ratio, deviation, width, profile = {}, {}, {}, []
     for side, (product, square) in turned.items():
-        blocks = product.mean(dim=(0, 2)).unflatten(0, (probe.size, s)).mean(dim=1) / max(energy, 1e-300)
-        rows = (square.mean(dim=(0, 2)) / max(energy, 1e-300)).sqrt()
+        blocks = product.mean(dim=(0, 2)).unflatten(0, (probe.size, s)).mean(dim=1) / energy
+        rows = (square.mean(dim=(0, 2)) / energy).sqrt()
         failing = torch.nonzero(rows[: rows.numel() // 2] > Border.TOLERANCE).flatten()
         ratio[side] = float(blocks[0])
         deviation[side] = _tidy(float(rows[:s].square().mean().sqrt()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from upsample_lab.metrics.phases import interior
-from upsample_lab.passport.probe import OPERATING_POINT, Probe
+from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.record import GradientSide, frozen_array
 
 
@@ -15,7 +15,7 @@ def measure_gradient(probe: Probe) -> GradientSide:
     For a linear operator it is the column sums of its matrix. Raises ValueError where no gradient reaches the input.
     """
     image = torch.full(
-        (1, probe.in_channels, probe.size, probe.size), OPERATING_POINT, dtype=probe.dtype, device=probe.device
+        (1, probe.in_channels, probe.size, probe.size), probe.operating_point, dtype=probe.dtype, device=probe.device
     ).requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(probe.raw(image).sum(), image, allow_unused=True)

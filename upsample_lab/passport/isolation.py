@@ -62,6 +62,8 @@ def _snapshot(module: nn.Module) -> Callable[[], None]:
         tensor: tensor.detach().clone() for _, named in buffers for tensor in named.values() if tensor is not None
     }
     parameters = [(p, p.data, p.detach().clone(), p.grad) for p in module.parameters()]
+    for parameter in module.parameters():
+        parameter.grad = None  # else it would be converted, and added to
 
     def put_back() -> None:
         for part, training in modes.items():
@@ -72,6 +74,7 @@ def _snapshot(module: nn.Module) -> Callable[[], None]:
             for tensor, value in values.items():
                 tensor.copy_(value)
             for parameter, data, value, gradient in parameters:
+                parameter.grad = None  # of another dtype by now
                 parameter.data = data.copy_(value)
                 parameter.grad = gradient
 

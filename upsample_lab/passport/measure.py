@@ -13,7 +13,7 @@ from upsample_lab.passport.gradient import measure_gradient
 from upsample_lab.passport.impulse import Taps, measure_impulse, measure_taps, taps_per_phase
 from upsample_lab.passport.inspection import inspect_layers
 from upsample_lab.passport.isolation import isolated
-from upsample_lab.passport.probe import LINEAR_BELOW, OPERATING_POINT, Probe, check_arguments, output_sizes
+from upsample_lab.passport.probe import LINEAR_BELOW, Probe, check_arguments, output_sizes
 from upsample_lab.passport.record import Finding, Passport, Subject
 from upsample_lab.passport.responses import measure_responses
 from upsample_lab.passport.stages import measure_stages
@@ -29,13 +29,14 @@ def passport(
     *,
     size: int = DEFAULT_SIZE_PX,
     seed: int = 0,
+    operating_point: float = 1.0,
     name: str | None = None,
     cost: bool = True,
 ) -> Passport:
     """Measure any module that maps `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`, one layer or a whole decoder.
 
     The module is measured in evaluation mode and float64 on its own device, as a copy: it is left exactly as it was,
-    and so are all random number generators. It need not be linear: responses are then derivatives at the constant 1.
+    and so are all random number generators. It need not be linear: responses are then derivatives at a constant image.
 
     Args:
         module: the upsampler.
@@ -43,6 +44,7 @@ def passport(
         scale: the factor `s` by which it is meant to enlarge, at least 2.
         size: side of the low-resolution test images in pixels, at least 16.
         seed: of the random test images.
+        operating_point: value of that constant in all channels; a linear module answers the same around any.
         name: what to call it in tables and figures; by default its class.
         cost: whether to count and time it too (about two seconds).
 
@@ -51,9 +53,9 @@ def passport(
         ValueError: an argument out of range, or a module that refuses such images, enlarges by another factor, or
             gives values that are not finite.
     """
-    check_arguments(module, in_channels, scale, size)
+    check_arguments(module, in_channels, scale, size, operating_point)
     with isolated(module) as twin:
-        probe = Probe(twin, in_channels, scale, size, seed)
+        probe = Probe(twin, in_channels, scale, size, seed, operating_point)
         evidence, taps = _gather(probe, name or type(module).__name__, type(module).__name__)
         return Passport(
             subject=evidence.subject,
@@ -71,19 +73,26 @@ def passport(
 
 
 def lint(
-    module: nn.Module, in_channels: int, scale: int, *, size: int = DEFAULT_SIZE_PX, seed: int = 0
+    module: nn.Module,
+    in_channels: int,
+    scale: int,
+    *,
+    size: int = DEFAULT_SIZE_PX,
+    seed: int = 0,
+    operating_point: float = 1.0,
 ) -> tuple[Finding, ...]:
     """Only what is wrong with an upsampler, errors first; empty when nothing is. Arguments and errors as `passport`."""
-    check_arguments(module, in_channels, scale, size)
+    check_arguments(module, in_channels, scale, size, operating_point)
+    kind = type(module).__name__
     with isolated(module) as twin:
-        evidence, _ = _gather(Probe(twin, in_channels, scale, size, seed), type(module).__name__, type(module).__name__)
+        evidence, _ = _gather(Probe(twin, in_channels, scale, size, seed, operating_point), kind, kind)
     return find(evidence)
 
 
 def _gather(probe: Probe, name: str, kind: str) -> tuple[Evidence, Taps]:
     """The measurements that findings rest on."""
     sizes, wrong = output_sizes(probe)
-    out_channels = probe.constant(OPERATING_POINT).shape[1]
+    out_channels = probe.constant(probe.operating_point).shape[1]
     linearity_error = probe.linearity_error()
     subject = Subject(
         name=name,
@@ -93,7 +102,7 @@ def _gather(probe: Probe, name: str, kind: str) -> tuple[Evidence, Taps]:
         out_channels=out_channels,
         size_px=probe.size,
         seed=probe.seed,
-        operating_point=OPERATING_POINT,
+        operating_point=probe.operating_point,
         linearity_error=linearity_error,
         linear=linearity_error < LINEAR_BELOW.get(probe.dtype, 1e-2),
         repeat_error=probe.repeat_error(),

@@ -61,7 +61,7 @@ def draw_gains(axes: Axes, passport: Passport) -> None:
     axes.set_ylim(min(-0.5, 1.35 * float(gain[strongest].min() / level)), top)
     if s <= 4:
         axes.set_xticks(place, [f"{p // s},{p % s}" for p in place])
-        for p in place:
+        for p in range(s * s):
             axes.text(p, 0.985 * top, f"{taps[p]:.0f}", ha="center", va="top", fontsize=TEXT_PT, color=INK)
         axes.text(
             0.01, 1.0, "input pixels that it sees:", transform=axes.transAxes, fontsize=SMALL_PT, color=INK, va="bottom"
@@ -152,7 +152,9 @@ def draw_axes_response(axes: Axes, passport: Passport) -> None:
     axes.text((0.5 + s / 2) / 2, top - 1, "remove", ha="center", va="top", fontsize=TEXT_PT, color=BAD)
     axes.legend(fontsize=SMALL_PT, frameon=False, loc="lower left")
     label(axes, "Gain over frequency", "cycles per input pixel", "gain over that at 0, dB")
-    text = f"images {db(f.image_rejection_db)} below the band\ndroop {min(f.droop_db):.1f} dB at half band"
+    text = (
+        f"images {db(f.image_rejection_db)} below the band\ndroop {round(min(f.droop_db), 1) + 0.0:.1f} dB at half band"
+    )
     _caption(axes, text, INK, (0.03, 0.25))
 
 
@@ -226,7 +228,7 @@ def draw_stages(axes: Axes, passport: Passport) -> None:
     names = [f"{stage.name or 'whole'} (x{stage.scale})\nperiod {stage.period_px} px" for stage in stages]
     axes.set_yticks(place, names)
     axes.invert_yaxis()
-    for p, share, bad in zip(place, shares, blamed, strict=True):
+    for p, (share, bad) in enumerate(zip(shares, blamed, strict=True)):
         axes.text(share + 1, p, f"{share:.0f} %{'  makes most of it' if bad else ''}", va="center", fontsize=TEXT_PT)
     axes.set_xlim(0, 135)
     label(axes, "The checkerboard by stage", "share of its energy, %", "")
@@ -244,13 +246,13 @@ def draw_cost(axes: Axes, passport: Passport) -> None:
     axes.barh(place, backward, left=forward, color=look.color, alpha=0.4, label="backward")
     axes.set_yticks(place, [f"{t.dtype}\n{t.memory_format}" for t in cost.timings])
     axes.invert_yaxis()
-    for p, t, end in zip(place, cost.timings, forward + backward, strict=True):
+    for p, (t, end) in enumerate(zip(cost.timings, forward + backward, strict=True)):
         text = "does not run" if t.forward_ms is None else f" {size(t.backward_peak_bytes)}"
         axes.text(end, p, text, va="center", fontsize=SMALL_PT, color=INK)
     axes.set_xlim(0, 1.35 * float((forward + backward).max() or 1))
     axes.legend(fontsize=SMALL_PT, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.97), ncols=2, borderpad=0)
     shape = "x".join(map(str, cost.input_shape))
-    label(axes, "", f"ms, input {shape}; at the bars: peak memory", "")
+    label(axes, "", "ms; at the bars: peak memory of both", f"input {shape}")
     axes.set_title(
         f"{cost.parameter_count:,} parameters, {cost.macs_per_pixel:,.4g} MACs a pixel\n",
         fontsize=11.5,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-
-OPERATING_POINT = 1.0
-"""The constant around which everything is measured; a linear module answers the same anywhere."""
 
 MIN_SIZE_PX = 16  # smallest test image: an interior of 8 pixels within borders of 4
 _STEP = 1e-3  # half-width of the central difference: float64 rounding is then 1e-13, a smooth module's curvature 1e-6
@@ -24,10 +22,15 @@ class Probe:
     in_channels  channels of its input
     scale        the factor by which it is said to enlarge
     size         side of the low-resolution test images
+    seed         of the random ones
+    operating_point  the constant around which everything is measured; a linear module answers the same around any
     """
 
-    def __init__(self, module: nn.Module, in_channels: int, scale: int, size: int, seed: int) -> None:
+    def __init__(
+        self, module: nn.Module, in_channels: int, scale: int, size: int, seed: int = 0, operating_point: float = 1.0
+    ) -> None:
         self.module, self.in_channels, self.scale, self.size, self.seed = module, in_channels, scale, size, seed
+        self.operating_point = operating_point
         tensors = [*module.parameters(), *module.buffers()]
         self.device = tensors[0].device if tensors else torch.device("cpu")
         self.needs_guide = bool(getattr(module, "needs_guide", False)) and _takes_guide(module)
@@ -60,13 +63,18 @@ class Probe:
 
     def slope(self, directions: Tensor) -> Tensor:
         """Derivative at the operating point along each image of a batch; for an affine module the response itself."""
-        here = torch.full_like(directions, OPERATING_POINT)
+        here = torch.full_like(directions, self.operating_point)
         return (self(here + _STEP * directions) - self(here - _STEP * directions)) / (2 * _STEP)
 
     def constant(self, value: float) -> Tensor:
         """The response to a constant image, cut to whole periods of the scale: `[1, C_out, s·H, s·W]`."""
         image = torch.full((1, self.in_channels, self.size, self.size), value, dtype=torch.float64)
         return self.fitted(self(image), (self.size, self.size))
+
+    def constant_slope(self) -> Tensor:
+        """How the response to the operating point grows with it: `[1, C_out, s·H, s·W]`."""
+        image = torch.ones(1, self.in_channels, self.size, self.size, dtype=torch.float64)
+        return self.fitted(self.slope(image), (self.size, self.size))
 
     def fitted(self, output: Tensor, input_size: tuple[int, int]) -> Tensor:
         """The output on the grid of `scale` times the input, anchored top left: cut, or continued with its last pixel.
@@ -83,7 +91,7 @@ class Probe:
         """`[count, C_in, size, size]` white noise of deviation 0.25 around the operating point, by seed and salt."""
         generator = torch.Generator().manual_seed(self.seed * 1009 + salt)
         shape = (count, self.in_channels, size, size)
-        return OPERATING_POINT + 0.25 * torch.randn(shape, generator=generator, dtype=torch.float64)
+        return self.operating_point + 0.25 * torch.randn(shape, generator=generator, dtype=torch.float64)
 
     def linearity_error(self) -> float:
         """`|f(au + (1-a)v) - a f(u) - (1-a) f(v)|` relative to `|f(u) - f(v)|`, for white noise and a = -0.7."""
@@ -99,7 +107,7 @@ class Probe:
         return float((first - second).norm() / first.norm()) if first.norm() > 0 else 0.0
 
     def _working_dtype(self) -> torch.dtype:
-        small = torch.full((1, self.in_channels, MIN_SIZE_PX, MIN_SIZE_PX), OPERATING_POINT, device=self.device)
+        small = torch.full((1, self.in_channels, MIN_SIZE_PX, MIN_SIZE_PX), self.operating_point, device=self.device)
         own = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
         try:
             self.module.double()
@@ -123,31 +131,37 @@ def _takes_guide(module: nn.Module) -> bool:
     return len(inspect.signature(module.forward).parameters) > 1
 
 
-def check_arguments(module: object, in_channels: int, scale: int, size: int) -> None:
+def check_arguments(module: object, in_channels: int, scale: int, size: int, operating_point: float) -> None:
     """Refuse, in one line, what cannot be measured. Raises TypeError or ValueError."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: must be a torch.nn.Module, got {type(module).__name__}")
     for name, value, low in (("in_channels", in_channels, 1), ("scale", scale, 2), ("size", size, MIN_SIZE_PX)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"{name}={value!r}: must be an integer from {low} up")
+    if not math.isfinite(operating_point) or operating_point == 0:
+        raise ValueError(f"operating_point={operating_point!r}: must be a number other than 0")
 
 
 def output_sizes(probe: Probe) -> tuple[dict[str, str], tuple[str, ...]]:
     """Output sizes by input size, odd and unequal sides included, and those that are not `scale` times the input.
 
-    Raises ValueError if the module enlarges by another factor altogether, or refuses the main size.
+    Raises ValueError if the module enlarges by another factor, refuses the main size, or gives NaN or infinity.
     """
     sizes, wrong = {}, []
     for height, width in ((probe.size, probe.size), (15, 15), (12, 17)):
         key = f"{height} x {width}"
         try:
-            output = probe(torch.full((1, probe.in_channels, height, width), OPERATING_POINT, dtype=torch.float64))
+            output = probe(
+                torch.full((1, probe.in_channels, height, width), probe.operating_point, dtype=torch.float64)
+            )
         except (RuntimeError, ValueError) as error:
             if (height, width) == (probe.size, probe.size):
                 raise ValueError(f"module: fails for an input of {key} pixels: {_first_line(error)}") from error
             sizes[key] = "refused"
             wrong.append(key)
             continue
+        if not bool(output.isfinite().all()):
+            raise ValueError(f"module: gives values that are not finite for a constant image of {key} pixels")
         sizes[key] = f"{output.shape[-2]} x {output.shape[-1]}"
         _check_factor(output, (height, width), probe.scale)
         if tuple(output.shape[-2:]) != (probe.scale * height, probe.scale * width):

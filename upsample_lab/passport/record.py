@@ -69,12 +69,12 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Gains:
-    """The response to the constant 1, by phase.
+    """The response to a constant, the operating point, by phase.
 
     gain     [C_out, s, s] mean of each phase over the interior, bias included
-    offset   [C_out, s, s] the same for the constant 0: what the biases alone do
+    offset   [C_out, s, s] the part of it that does not grow with the constant: what the biases do
     dc_phase_variation          of `gain`
-    weight_phase_variation      of `gain - offset`: the weights alone
+    weight_phase_variation      of the part that does, `gain - offset`: the weights alone
     bias_phase_variation        root of the variance of `offset` over phases, over the root mean square of `gain`
     taps                        [s, s] input pixels that reach each phase
     """
@@ -89,7 +89,7 @@ class Gains:
 
 @dataclass(frozen=True, eq=False)
 class Border:
-    """The response to the constant 1 at the border, relative to the interior's pattern.
+    """The response to a constant at the border, relative to the interior's pattern.
 
     ratio          by side: projection of the outermost input pixel's width (s output pixels) on the interior's pattern
     deviation      by side: root mean square difference there, relative
@@ -348,7 +348,7 @@ def plain(value: Any) -> Any:
 
 
 def frozen_array(value: Any) -> Array:
-    """A read-only float64 copy."""
-    array = np.array(value, dtype=np.float64)
+    """A read-only float64 copy of numbers, a NumPy array or a torch tensor."""
+    array = np.array(value.tolist() if hasattr(value, "tolist") else value, dtype=np.float64)
     array.setflags(write=False)
     return array

@@ -17,7 +17,7 @@ def measure_responses(probe: Probe, gains: Gains) -> Responses:
     """What one output channel, that of the largest gain, makes of each test image in all input channels."""
     means = (gains.gain - gains.offset).mean(axis=(1, 2))
     channel = int(abs(means).argmax())
-    gain, offset = float(means[channel]), float(gains.offset[channel].mean())
+    gain, offset = float(means[channel]) / probe.operating_point, float(gains.offset[channel].mean())
     divisor = gain if abs(gain) > 1e-12 else 1.0
 
     def respond(title: str, image: Tensor) -> Response:

@@ -201,7 +201,7 @@ def _comparison(passport: Passport) -> list[str]:
         f"{passport.gains.dc_phase_variation:.3f}",
         f"{0.0 if abs(worst) < 5e-3 else worst:.2f}" if math.isfinite(worst) else "-",
         db(passport.frequency.image_rejection_db),
-        db(min(passport.frequency.droop_db)),
+        db(round(min(passport.frequency.droop_db), 1) + 0.0),
         db(half),
         f"{passport.border.ratio[passport.border.worst]:.2f}",
         f"{cost.parameter_count:,}" if cost else "-",
