@@ -34,11 +34,16 @@ class ResizeConvolution(Upsampler):
             in_channels, out_channels, kernel_size, padding=kernel_size // 2, algorithm=algorithms.conv2d
         )
         if order == "conv_first":
-            self.macs_per_pixel_formula = f"C_in·C_out·k²/s² + C_out·({self.resize_macs_formula})"
+            self.macs_per_pixel_formula = self._macs("C_in·C_out·k²/s²", resized="C_out")
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.macs_per_pixel_formula = f"C_in·C_out·k² + C_in·({cls.resize_macs_formula})"
+        cls.macs_per_pixel_formula = cls._macs("C_in·C_out·k²", resized="C_in")
+
+    @classmethod
+    def _macs(cls, convolution: str, resized: str) -> str:
+        resize = cls.resize_macs_formula
+        return convolution if resize == "0" else f"{convolution} + {resized}·({resize})"
 
     def resize(self, image: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} defines no resize")

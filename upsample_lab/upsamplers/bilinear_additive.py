@@ -14,12 +14,12 @@ class BilinearAdditive(Upsampler):
     The paper resizes and then sums; both are linear and act on different axes, so the sum comes first here, at
     1/(g·s²) of the work. Raises ValueError if `C_out` does not divide `C_in`.
 
-    Source: Z. Wojna et al., "The devil is in the decoder: classification, regression and GANs", arXiv:1707.05847,
-    section 2.6 (there g = 4).
+    Source: Z. Wojna et al., "The devil is in the decoder: classification, regression and GANs", arXiv:1707.05847
+    (there g = 4).
     """
 
     equation = "y[c] = Σ_{j<g} Bilinear_s(x[g·c + j]),  g = C_in/C_out"
-    source = "Wojna et al., The devil is in the decoder, arXiv:1707.05847, sec. 2.6"
+    source = "Wojna et al., The devil is in the decoder, arXiv:1707.05847"
     linear = True
     shift_equivariant = "by whole input pixels"
     failure_modes = "blur as bilinear, and nothing learned: the layers around it have to do all of the work"

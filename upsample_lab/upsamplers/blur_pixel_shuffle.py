@@ -15,11 +15,11 @@ class BlurPixelShuffle(PixelShuffle):
     the top and left followed by average pooling.
 
     Source: Y. Sugawara, S. Shiota, H. Kiya, "Super-resolution using convolutional neural networks without any
-    checkerboard artifacts", arXiv:1806.02658, section 3.2 (a zero-order hold after the layer), centred here.
+    checkerboard artifacts", arXiv:1806.02658 (a zero-order hold after the layer), centred here.
     """
 
     equation = "y = Box_s(PixelShuffle_s(Conv_k(x))),  Box_s = [½, 1, …, 1, ½]/s for even s, borders repeated"
-    source = "Sugawara, Shiota and Kiya, arXiv:1806.02658, sec. 3.2 (their hold, centred)"
+    source = "Sugawara, Shiota and Kiya, arXiv:1806.02658 (their zero-order hold, centred)"
     failure_modes = "blur: details of period s, wanted ones too, are removed; the outermost pixels still checker"
     macs_per_pixel_formula = "C_in·C_out·k² + 2·C_out·t"
 

@@ -11,7 +11,7 @@ from upsample_lab.resize import is_channels_last
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 from upsample_lab.upsamplers.pixel_shuffle import shuffle_phases
 
-STATIC_SCOPE = 0.25  # section 3.3: with it, neighbours whose offsets are below 1 do not change places at s = 2
+STATIC_SCOPE = 0.25  # the paper's: offsets below 1 do not make neighbours change places at s = 2
 OFFSET_STD = 0.001  # of the initial weights: starts as bilinear, but for a trace
 
 

@@ -16,8 +16,7 @@ class Fourier(ResizeConvolution):
     `x = (o + ½)/s - ½`: a product with the matrix `dirichlet_matrix`. A dense product, and not an FFT, since it
     runs in every dtype and is cheaper for images of the size of feature maps.
 
-    Source: A. Oppenheim and R. Schafer, "Discrete-time signal processing", section 8.4 (the DFT as samples of the
-    spectrum), and L. Trefethen, "Spectral methods in MATLAB", chapter 3 for the periodic sinc, odd and even n.
+    Source: L. Trefethen, "Spectral methods in MATLAB", SIAM 2000, chapter 3: the periodic sinc, for odd and even n.
     """
 
     equation = "y = Conv_k(u),  u = F⁻¹ pad₀ F x at the half-pixel centres (o + ½)/s − ½"

@@ -17,12 +17,12 @@ TAPS = 6  # of each phase: n in the paper
 class Kaiser(ResizeConvolution):
     """`u[o] = Σ_k h(x - k) u[k]` at `x = (o + ½)/s - ½`, with h the low-pass filter `kaiser_sinc(s)`, borders repeated.
 
-    Source: T. Karras et al., "Alias-free generative adversarial networks", arXiv:2106.12423, section 3.2 and appendix
-    C.1: filters of n = 6 taps a phase, cut off at the Nyquist frequency of the input.
+    Source: T. Karras et al., "Alias-free generative adversarial networks", arXiv:2106.12423, section 3 and appendix C:
+    filters of n = 6 taps a phase, cut off at the Nyquist frequency of the input.
     """
 
     equation = "y = Conv_k(u),  u[o] = Σ_j h(x_o − j) x[j],  x_o = (o + ½)/s − ½,  h(t) = sinc(t)·Kaiser_β(t), 6 taps"
-    source = "Karras et al., Alias-free generative adversarial networks, arXiv:2106.12423, sec. 3.2 and app. C.1"
+    source = "Karras et al., Alias-free generative adversarial networks, arXiv:2106.12423, sec. 3 and app. C"
     shift_equivariant = "by whole input pixels; by fractions within the pass band"
     failure_modes = "ringing beside edges; still passes images just above the input's Nyquist frequency"
     resize_macs_formula = "6 + 6/s"
@@ -56,9 +56,10 @@ class _KaiserSinc:
 
 
 def kaiser_beta(scale: int) -> float:
-    """The window's shape parameter, for a transition band of half-width `(√2 - 1)/2` cycles a pixel (section 3.2).
+    """The window's shape parameter, for a transition band of half-width `(√2 - 1)/2` cycles a pixel, the paper's.
 
-    J. Kaiser's formulas, as in A. Oppenheim and R. Schafer, "Discrete-time signal processing", section 7.5.3: the
+    J. Kaiser's formulas, as in A. Oppenheim and R. Schafer, "Discrete-time signal processing", 3rd edition, section
+    7.5.3: the
     attenuation A that 6s taps reach with that band, in dB, and the β that A takes.
     """
     transition = 2 * (math.sqrt(2) - 1) / scale  # full width over the Nyquist frequency of the output

@@ -24,11 +24,11 @@ class PixelShuffle(Upsampler):
 
     Source: W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional
     neural network", CVPR 2016, equation 4; A. Aitken et al., "Checkerboard artifact free sub-pixel convolution",
-    arXiv:1707.02937, section 3.2 for ICNR.
+    arXiv:1707.02937 for ICNR.
     """
 
     equation = "y[c, s·i + a, s·j + b] = Conv_k(x)[s²·c + s·a + b, i, j],  0 ≤ a, b < s"
-    source = "Shi et al., CVPR 2016, eq. 4; ICNR: Aitken et al., arXiv:1707.02937, sec. 3.2"
+    source = "Shi et al., CVPR 2016, eq. 4; ICNR: Aitken et al., arXiv:1707.02937"
     linear = True
     shift_equivariant = "by whole input pixels"
     failure_modes = (
