@@ -59,8 +59,7 @@ def kaiser_beta(scale: int) -> float:
     """The window's shape parameter, for a transition band of half-width `(√2 - 1)/2` cycles a pixel, the paper's.
 
     J. Kaiser's formulas, as in A. Oppenheim and R. Schafer, "Discrete-time signal processing", 3rd edition, section
-    7.5.3: the
-    attenuation A that 6s taps reach with that band, in dB, and the β that A takes.
+    7.5.3: the attenuation A that 6s taps reach with that band, in dB, and the β that A takes.
     """
     transition = 2 * (math.sqrt(2) - 1) / scale  # full width over the Nyquist frequency of the output
     attenuation_db = 2.285 * (TAPS * scale - 1) * math.pi * transition + 7.95

@@ -32,14 +32,14 @@ COST = f"""
 Parameters, and multiply-accumulates (MACs) for one output pixel: all channels, mean over the phases, away from borders;
 adding a bias is none. The figures are for {IN_CHANNELS} channels to {OUT_CHANNELS}, scale {SCALE} and the default
 options (and for `fourier` an input of 32 x 32). *Linear* means affine in the input. *DC-phase variation* is that of the
-response to ones at the start of training, seed 0: with 0 flat areas have no checkerboard, and random kernels have 0.87.
+response to ones at the start of training, seed 0: at 0 flat areas have no checkerboard, and random kernels have 0.87.
 """
 
 SYMBOLS = """
 `k` kernel_size · `b` biases for each output channel: 1 if tied, else s² · `t` taps of the box along an axis: the odd
-one of s and s + 1 · `u` kernel_size, `e` encoder_kernel_size and `m` compressed_channels of carafe · `g` groups, and `d`
-1 for the dynamic scope, else 0 · `H`, `W` size of the input. With order=conv_first, k² becomes k²/s², and the resize has
-C_out channels.
+one of s and s + 1 · `u` kernel_size, `e` encoder_kernel_size and `m` compressed_channels of carafe · `g` groups, and
+`d` 1 for the dynamic scope, else 0 · `H`, `W` size of the input. With order=conv_first, k² becomes k²/s², and the
+resize has C_out channels.
 """
 
 DEFINITIONS = """
