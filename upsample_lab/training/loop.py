@@ -7,16 +7,16 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import BatchLoader, ImageSets
-from upsample_lab.models import ConvolutionalAutoencoder, build_model
+from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder
 from upsample_lab.training import checkpoint
-from upsample_lab.training.device import MEMORY_FORMATS, Where, place
+from upsample_lab.training.device import Where, place
 from upsample_lab.training.display import Display
 from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
@@ -40,6 +40,14 @@ class Progress:
     seconds: float = 0.0  # of all sittings together
 
 
+class Parts(NamedTuple):
+    """What a training is put together from."""
+
+    images: ImageSets
+    model: Autoencoder
+    where: Where
+
+
 class Training:
     """One training of one configuration, from its last checkpoint where there is one.
 
@@ -47,21 +55,17 @@ class Training:
     a signal (the state is saved by then), and `DamagedCheckpoint` when no checkpoint of a started run is whole.
     """
 
-    def __init__(
-        self, config: TrainConfig, images: ImageSets, device: torch.device, run: RunDirectory, display: Display
-    ) -> None:
+    def __init__(self, config: TrainConfig, parts: Parts, run: RunDirectory, display: Display) -> None:
         # ---- Initialise: all that the seed decides -------------------------------------------------------------------
-        trainer = config.trainer
-        self.config, self.trainer, self.images, self.device = config, trainer, images, device
+        trainer, images = config.trainer, parts.images
+        self.config, self.trainer, self.images, self.where = config, trainer, images, parts.where
         self.directory, self.display = run, display
-        self.where = Where(device, MEMORY_FORMATS[trainer.memory_format])
-        model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
-        self.model = place(model, self.where)
+        self.model = place(parts.model, self.where)
         self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw
         self.optimizer = make_optimizer(config.optim, self.model)
         self.loader = BatchLoader(images.train, trainer.batch_size, config.seed, **self.where._asdict())
         self.steps = total_steps(trainer, self.loader.steps_per_epoch)
-        self.sums = Sums(self.device)
+        self.sums = Sums(self.where.device)
         self.progress = Progress()
         self.resumed = self.restore()
         self.watch = Stopwatch(self.progress.seconds)
@@ -120,7 +124,7 @@ class Training:
             group["lr"] = rate
         torch.manual_seed(step_seed(config.seed, step))
         batch = self.loader.batch(step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.trainer.precision == "bf16"):
+        with torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.trainer.precision == "bf16"):
             raw = self.raw(batch)
         total, loss = objective(self.trainer, self.model, raw, batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -164,7 +168,7 @@ class Training:
     def draw(self, tracker: Tracker) -> None:
         """Reconstructions of the same validation images every time, as a PNG and in TensorBoard; the kernels there."""
         step = self.progress.step
-        inputs = self.images.validation[: self.trainer.reconstruction_count].to(self.device).float() / 255
+        inputs = self.images.validation[: self.trainer.reconstruction_count].to(self.where.device).float() / 255
         with evaluating(self.model):
             grid = reconstruction_grid(inputs, self.model(inputs))
         tracker.image("reconstructions", grid, step)

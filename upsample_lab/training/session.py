@@ -14,9 +14,7 @@ from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, Ru
 from upsample_lab.training.stopping import Interrupted, StopRequest
 
 if TYPE_CHECKING:  # a finished run is answered without importing torch
-    import torch
-
-    from upsample_lab.data import ImageSets
+    from upsample_lab.training.loop import Parts
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,12 @@ def run_training(config: TrainConfig, display: Display, command: str) -> Outcome
         done = _finished(config)
     if done is not None:
         return done
-    device, images = _load(config)
+    parts = _assemble(config)
     run = RunDirectory(run_path(config))
     with run.locked(), StopRequest() as stop:
         if run.status()["state"] == COMPLETE:  # another process was quicker
             return Outcome(run.path, COMPLETE, trained=False, summary=run.summary())
-        return _train(config, images, device, run, display, stop, command)
+        return _train(config, parts, run, display, stop, command)
 
 
 def _finished(config: TrainConfig) -> Outcome | None:
@@ -78,25 +76,24 @@ def with_available_data(config: TrainConfig, display: Display) -> TrainConfig:
     return fallen_back
 
 
-def _load(config: TrainConfig) -> tuple[torch.device, ImageSets]:
-    """Device and images, before anything is written."""
+def _assemble(config: TrainConfig) -> Parts:
+    """Images, model and device, before anything is written: what cannot be put together is the user's to mend."""
     from upsample_lab.data import DataError, load_images
-    from upsample_lab.training.device import choose_device
+    from upsample_lab.models import build_model
+    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
+    from upsample_lab.training.loop import Parts
 
     try:
-        return choose_device(config.trainer.device), load_images(config.data)
-    except DataError as error:
+        where = Where(choose_device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format])
+        images = load_images(config.data)
+        model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
+    except (DataError, ValueError) as error:
         raise ConfigError(str(error)) from None
+    return Parts(images, model, where)
 
 
 def _train(
-    config: TrainConfig,
-    images: ImageSets,
-    device: torch.device,
-    run: RunDirectory,
-    display: Display,
-    stop: StopRequest,
-    command: str,
+    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, stop: StopRequest, command: str
 ) -> Outcome:
     from upsample_lab.training.capsule import capsule
     from upsample_lab.training.checkpoint import DamagedCheckpoint
@@ -104,13 +101,13 @@ def _train(
     from upsample_lab.training.loop import Training
     from upsample_lab.training.sums import TrainingFailed
 
-    for note in images.notes:
+    for note in parts.images.notes:
         display.warn(note)
     run.set_status(RUNNING)
     try:
         run.write_config(config)
-        write_json(run.path / "capsule.json", capsule(device, images, command))
-        figures = Training(config, images, device, run, display).run(stop)
+        write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
+        figures = Training(config, parts, run, display).run(stop)
     except Interrupted as stopped:
         run.set_status(INTERRUPTED, str(stopped))
         return Outcome(run.path, INTERRUPTED, True, reason=str(stopped), exit_status=stopped.exit_status)
@@ -122,7 +119,12 @@ def _train(
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         run.set_status(FAILED, reason)
         return Outcome(run.path, FAILED, True, reason=f"{reason}; details in {run.path / 'error.log'}", exit_status=1)
-    summary = {"data": images.name, "upsample": config.upsample.name, "model": config.model.name, "seed": config.seed}
+    summary = {
+        "data": parts.images.name,
+        "upsample": config.upsample.name,
+        "model": config.model.name,
+        "seed": config.seed,
+    }
     run.write_summary(summary | figures)
     run.set_status(COMPLETE)
     return Outcome(run.path, COMPLETE, True, summary | figures)
