@@ -42,7 +42,7 @@ def zero_padded_blur() -> nn.Module:
 
 
 class FunctionalBlur(nn.Module):
-    """Nearest, then a binomial blur as a depthwise convolution with zeros around the image; no submodules to inspect."""
+    """Nearest, then a depthwise binomial blur with zeros around the image; there are no submodules to inspect."""
 
     def forward(self, input: Tensor) -> Tensor:
         taps = torch.tensor([0.25, 0.5, 0.25], dtype=input.dtype)

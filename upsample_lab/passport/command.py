@@ -37,17 +37,17 @@ def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, comm
     written. In a comparison of the whole registry such upsamplers are left out, and named.
     """
     words = shlex.join(command)
+    root = Path(configs[0].output_root) / "passports"
     if len(configs) == 1:
+        folder = _open(root / folder_name(configs))
         result = measure(configs[0])
-        folder = Path(configs[0].output_root) / "passports" / folder_name([configs[0]])
         print(result.table())
         _write(folder, result.figure(), page(result, words), result.to_json())
         return 0
+    folder = _open(root / (folder_name(configs[:1], instead="all") if whole_registry else folder_name(configs)))
     results = _measure_all(configs, skip=whole_registry)
-    name = folder_name(configs[:1], instead="all") if whole_registry else folder_name(configs)
     print(comparison(results))
     text = json.dumps([plain(result) for result in results], allow_nan=False) + "\n"
-    folder = Path(configs[0].output_root) / "passports" / name
     _write(folder, comparison_figure(results), comparison_page(results, words), text)
     return 0
 
@@ -146,14 +146,21 @@ def _default_settings() -> dict[str, Any]:
 # Files
 
 
-def _write(folder: Path, figure: Figure, html: str, text: str) -> None:
-    """Write the three files and print their paths."""
-    files = {"passport.png": png(figure), "passport.html": html.encode(), "passport.json": text.encode()}
+def _open(folder: Path) -> Path:
+    """Make the folder before anything is measured for it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
     except OSError as error:
-        raise BadRequest(f"output_root={folder.parents[1]}: {folder} cannot be written: {error.strerror}") from None
-    for name in files:
-        print(folder / name)
+        raise BadRequest(f"output_root={folder.parents[1]}: {folder} cannot be made: {error.strerror}") from None
+    return folder
+
+
+def _write(folder: Path, figure: Figure, html: str, text: str) -> None:
+    """Write the three files and print their paths."""
+    for name, content in (("png", png(figure)), ("html", html.encode()), ("json", text.encode())):
+        path = folder / f"passport.{name}"
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise BadRequest(f"output_root={folder.parents[1]}: {path} cannot be written: {error.strerror}") from None
+        print(path)

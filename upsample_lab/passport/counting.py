@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from upsample_lab.passport.watching import Watch
 
 aten = torch.ops.aten
 
@@ -83,7 +84,7 @@ MACS: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
 }
 
 
-class Counter(TorchDispatchMode):
+class Counter(Watch):
     """Counts MACs, bytes and peak bytes of everything inside `with Counter() as counter`."""
 
     def __init__(self) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from upsample_lab.passport.probe import Probe
+from upsample_lab.passport.watching import Watch
 
 aten = torch.ops.aten
 
@@ -79,7 +79,7 @@ def inspect_layers(probe: Probe) -> tuple[Layer, ...]:
     return tuple(dict.fromkeys(watcher.layers))
 
 
-class _Watcher(TorchDispatchMode):
+class _Watcher(Watch):
     """Notes modules by their type as they are entered, and functions as they are dispatched.
 
     A function that runs inside a module already noted for it is not noted again: `inside` is the path of modules, and

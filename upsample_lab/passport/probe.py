@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 MIN_SIZE_PX = 16  # smallest test image: an interior of 8 pixels within borders of 4
-_STEP = 1e-3  # half-width of the central difference: float64 rounding is then 1e-13, a smooth module's curvature 1e-6
+_STEP = {torch.float64: 1e-3}  # half-width of the central difference: rounding is then 1e-13, smooth curvature 1e-6
+_COARSE_STEP = 2.0**-4  # for single precision, where rounding weighs more than curvature
 _PIXELS_A_CALL = 2**21  # output pixels times input channels of one call, so that a wide decoder fits into memory
 LINEAR_BELOW = {torch.float64: 1e-8, torch.float32: 1e-4}
 
@@ -64,7 +65,8 @@ class Probe:
     def slope(self, directions: Tensor) -> Tensor:
         """Derivative at the operating point along each image of a batch; for an affine module the response itself."""
         here = torch.full_like(directions, self.operating_point)
-        return (self(here + _STEP * directions) - self(here - _STEP * directions)) / (2 * _STEP)
+        step = _STEP.get(self.dtype, _COARSE_STEP)
+        return (self(here + step * directions) - self(here - step * directions)) / (2 * step)
 
     def constant(self, value: float) -> Tensor:
         """The response to a constant image, cut to whole periods of the scale: `[1, C_out, s·H, s·W]`."""

@@ -58,8 +58,8 @@ def phase_rows(passport: Passport) -> list[Row]:
     ]
     if passport.subject.scale <= 4:
         gains = (g.gain**2).mean(axis=0) ** 0.5
-        text = "  ".join(" ".join(f"{value:.3f}" for value in row) for row in gains)
-        rows.append(("gain of each phase (rms)", text, "all equal"))
+        texts = (" ".join(f"{value:.3f}" for value in row) for row in gains)
+        rows += [(f"gain of the phases in row {y} (rms)", text, "all equal") for y, text in enumerate(texts)]
     return rows
 
 
