@@ -186,9 +186,14 @@ class _WeightGradientBothModes(_WeightGradient):
         )
 
 
+def under_autocast(tensor: Tensor) -> bool:
+    """Whether autocast is on for the tensor's device."""
+    return tensor.device.type != "meta" and torch.is_autocast_enabled(tensor.device.type)
+
+
 def _compute(function: Callable[..., Tensor], image: Tensor, *rest: Any) -> Tensor:
     """The function in the type of its arguments: autocast has been obeyed before, and must not change matters again."""
-    if torch.is_autocast_enabled(image.device.type):
+    if under_autocast(image):
         with torch.autocast(image.device.type, enabled=False):
             return function(image, *rest)
     return function(image, *rest)

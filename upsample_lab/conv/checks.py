@@ -34,9 +34,8 @@ def as_pair(name: str, value: Any) -> Pair:
     return number, number
 
 
-def check_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry, *, name: str = "conv2d") -> None:
-    """Refuse what `torch.nn.functional.conv2d` refuses."""
-    _check_tensors(name, input, weight, bias)
+def check_conv2d(name: str, input: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> None:
+    """Refuse the sizes that `torch.nn.functional.conv2d` refuses (ValueError), in the name of ``name``."""
     _check_geometry(name, g)
     out, per_group = weight.shape[:2]
     if out < g.groups or out % g.groups:
@@ -61,11 +60,9 @@ def check_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry
 
 
 def check_conv_transpose2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None, output_padding: Pair, g: Geometry
+    name: str, input: Tensor, weight: Tensor, bias: Tensor | None, output_padding: Pair, g: Geometry
 ) -> None:
-    """Refuse what `torch.nn.functional.conv_transpose2d` refuses."""
-    name = "conv_transpose2d"
-    _check_tensors(name, input, weight, bias)
+    """Refuse the sizes that `torch.nn.functional.conv_transpose2d` refuses (ValueError)."""
     _check_geometry(name, g)
     channels, per_group = weight.shape[:2]
     if channels < g.groups or channels % g.groups:
@@ -83,7 +80,8 @@ def check_conv_transpose2d(
     _check_bias(name, bias, per_group * g.groups, weight)
     for axis, label in enumerate(("vertical", "horizontal")):
         limit = max(g.stride[axis], g.dilation[axis])
-        if not 0 <= output_padding[axis] < limit:
+        too_large = output_padding[axis] >= limit and input.shape[0] > 0  # torch does not look where nothing is made
+        if output_padding[axis] < 0 or too_large:
             raise ValueError(
                 f"{name}: output_padding={output_padding} must be at least 0 and below the larger of stride and "
                 f"dilation, per axis; the {label} limit is max({g.stride[axis]}, {g.dilation[axis]}) = {limit}"
@@ -98,7 +96,27 @@ def check_conv_transpose2d(
         )
 
 
-def _check_tensors(name: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+def check_dtype(name: str, dtype: torch.dtype, algorithm: str, *, transposed: bool, dilated: bool) -> None:
+    """Refuse the types that torch refuses, and those that only its own kernels know (TypeError)."""
+    if dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex64, torch.complex128):
+        return
+    if dtype == torch.complex32:
+        if algorithm != "native":
+            raise TypeError(f"{name}: algorithm {algorithm!r} does not do {dtype}; algorithm 'native' does")
+        return
+    integers = (torch.int64,) if transposed or dilated else _INTEGERS
+    if dtype not in integers:
+        raise TypeError(
+            f"{name}: tensors of {dtype} cannot be convolved"
+            + ("; of the integers, only torch.int64 can be transposed or dilated" if dtype in _INTEGERS else "")
+        )
+
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def check_tensors(name: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Refuse what is no dense tensor, has another number of dimensions, or another type than the rest."""
     for label, tensor in (("input", input), ("weight", weight), ("bias", bias)):
         if not isinstance(tensor, Tensor) and not (label == "bias" and tensor is None):
             raise TypeError(f"{name}: {label} must be a Tensor, got {type(tensor).__name__}")

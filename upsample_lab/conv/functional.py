@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import autograd
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
-from .autograd import convolve, convolve_transposed
-from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d
-from .geometry import Geometry
+from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d, check_dtype, check_tensors
+from .geometry import Geometry, Pair
+from .layout import in_result_format
 
 IntOrPair = SupportsIndex | Sequence[SupportsIndex]
 
@@ -38,18 +39,22 @@ def conv2d(
     """
     check_algorithm(algorithm, CONV2D_ALGORITHMS, "conv2d")
     input, weight, bias = _autocast(input), _autocast(weight), None if bias is None else _autocast(bias)
+    check_tensors("conv2d", input, weight, bias)
     stride, dilation = as_pair("stride", stride), as_pair("dilation", dilation)
-    groups = as_int("groups", groups)
     if isinstance(padding, str):
         input, padding = _pad_by_name(input, weight, padding, stride, dilation)
-    g = Geometry(stride, as_pair("padding", padding), dilation, groups)
-    check_conv2d(input, weight, bias, g)
+    g = Geometry(stride, as_pair("padding", padding), dilation, as_int("groups", groups))
+    check_conv2d("conv2d", input, weight, bias, g)
+    check_dtype("conv2d", input.dtype, algorithm, transposed=False, dilated=dilation != (1, 1))
     if algorithm == "native":
         return F.conv2d(input, weight, bias, g.stride, g.padding, g.dilation, g.groups)
-    size = g.output_size((input.shape[-2], input.shape[-1]), (weight.shape[2], weight.shape[3]))
-    if input.dim() == 3:
-        return convolve(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
-    return convolve(input, weight, bias, size, g, algorithm)
+    images = input.unsqueeze(0) if input.dim() == 3 else input
+    size = g.output_size(_size(images), _size(weight))
+    output = autograd.convolve(images, weight, bias, size, g, algorithm)
+    if images.shape[1] == 0:  # torch answers images without channels with images without channels
+        output = output[:, :0]
+    output = in_result_format(output, images, weight)
+    return output.squeeze(0) if input.dim() == 3 else output
 
 
 def conv_transpose2d(
@@ -74,25 +79,26 @@ def conv_transpose2d(
     """
     check_algorithm(algorithm, CONV_TRANSPOSE2D_ALGORITHMS, "conv_transpose2d")
     input, weight, bias = _autocast(input), _autocast(weight), None if bias is None else _autocast(bias)
+    check_tensors("conv_transpose2d", input, weight, bias)
     g = Geometry(
         as_pair("stride", stride),
         as_pair("padding", padding),
         as_pair("dilation", dilation),
         as_int("groups", groups),
     )
-    output_padding = as_pair("output_padding", output_padding)
-    check_conv_transpose2d(input, weight, bias, output_padding, g)
+    extra = as_pair("output_padding", output_padding)
+    check_conv_transpose2d("conv_transpose2d", input, weight, bias, extra, g)
+    check_dtype("conv_transpose2d", input.dtype, algorithm, transposed=True, dilated=g.dilation != (1, 1))
     if algorithm == "native":
-        return F.conv_transpose2d(input, weight, bias, g.stride, g.padding, output_padding, g.groups, g.dilation)
-    size = g.transposed_size((input.shape[-2], input.shape[-1]), (weight.shape[2], weight.shape[3]), output_padding)
-    if input.dim() == 3:
-        return convolve_transposed(input.unsqueeze(0), weight, bias, size, g, algorithm).squeeze(0)
-    return convolve_transposed(input, weight, bias, size, g, algorithm)
+        return F.conv_transpose2d(input, weight, bias, g.stride, g.padding, extra, g.groups, g.dilation)
+    images = input.unsqueeze(0) if input.dim() == 3 else input
+    size = g.transposed_size(_size(images), _size(weight), extra)
+    output = autograd.convolve_transposed(images, weight, bias, size, g, algorithm)
+    output = in_result_format(output, images, weight)
+    return output.squeeze(0) if input.dim() == 3 else output
 
 
-def _pad_by_name(
-    input: Tensor, weight: Tensor, name: str, stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[Tensor, tuple[int, int]]:
+def _pad_by_name(input: Tensor, weight: Tensor, name: str, stride: Pair, dilation: Pair) -> tuple[Tensor, Pair]:
     """``"same"`` and ``"valid"`` as numbers; an odd pixel of "same" is added to the input at the bottom or right."""
     if name == "valid":
         return input, (0, 0)
@@ -100,7 +106,7 @@ def _pad_by_name(
         raise ValueError(f"conv2d: padding={name!r} is neither a number, a pair of numbers, 'same' nor 'valid'")
     if stride != (1, 1):
         raise ValueError(f"conv2d: padding='same' keeps the size, so it needs stride=1, got stride={stride}")
-    height, width = (dilation[axis] * (weight.shape[2 + axis] - 1) for axis in (0, 1))
+    height, width = dilation[0] * (weight.shape[2] - 1), dilation[1] * (weight.shape[3] - 1)
     if height % 2 or width % 2:
         input = F.pad(input, (0, width % 2, 0, height % 2))
     return input, (height // 2, width // 2)
@@ -108,8 +114,12 @@ def _pad_by_name(
 
 def _autocast(tensor: Tensor) -> Tensor:
     """Under autocast, floating-point numbers (but for float64) in autocast's type, as in torch's convolutions."""
-    if not isinstance(tensor, Tensor) or not torch.is_autocast_enabled(tensor.device.type):
+    if not isinstance(tensor, Tensor) or not autograd.under_autocast(tensor):
         return tensor
     if not tensor.is_floating_point() or tensor.dtype == torch.float64:
         return tensor
     return tensor.to(torch.get_autocast_dtype(tensor.device.type))
+
+
+def _size(tensor: Tensor) -> Pair:
+    return tensor.shape[2], tensor.shape[3]

@@ -34,3 +34,16 @@ def empty_result(image: Tensor, weight: Tensor, channels: int, height: int, widt
     """Uninitialised memory for the result: `[N, channels, height, width]` in `result_format`."""
     shape = (image.shape[0], channels, height, width)
     return torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=result_format(image, weight))
+
+
+def in_result_format(result: Tensor, image: Tensor, weight: Tensor) -> Tensor:
+    """The result, copied only where its strides are not already those of `result_format`."""
+    memory_format = result_format(image, weight)
+    _, c, height, width = result.shape
+    if memory_format is torch.channels_last:
+        strides = (height * width * c, 1, width * c, c)
+    else:
+        strides = (c * height * width, height * width, width, 1)
+    if result.stride() == strides:
+        return result
+    return result.clone(memory_format=memory_format)

@@ -17,6 +17,7 @@ are looked up again at every call.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,11 +76,11 @@ def conv_matrix(
     if size[0] < 1 or size[1] < 1:
         raise ValueError(f"conv_matrix: input_size={size} must be at least 1 x 1")
     image = torch.empty(1, weight.shape[1] * max(g.groups, 0), *size, dtype=weight.dtype, device="meta")
-    check_conv2d(image, weight, None, g, name="conv_matrix")
+    check_conv2d("conv_matrix", image, weight, None, g)
     output_size = g.output_size(size, (weight.shape[2], weight.shape[3]))
     entries = _entries(tuple(weight.shape), size, output_size, g, weight.device, max_bytes)
-    indices = torch.stack((entries.rows, entries.columns))
-    return torch.sparse_coo_tensor(indices, weight.reshape(-1)[entries.weights], entries.shape, is_coalesced=True)
+    indices, values = torch.stack((entries.rows, entries.columns)), weight.reshape(-1)[entries.weights]
+    return torch.sparse_coo_tensor(indices, values, entries.shape, is_coalesced=True, check_invariants=False)
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry) -> Tensor:
@@ -131,7 +132,9 @@ def _csr(entries: Entries, values: Tensor) -> Tensor:
     """Compressed rows: torch's products of this format are some 20 times faster than those of COO."""
     counts = torch.bincount(entries.rows, minlength=entries.shape[0]).cumsum(0)
     row_starts = torch.cat((counts.new_zeros(1), counts))
-    return torch.sparse_csr_tensor(row_starts, entries.columns, values, entries.shape, check_invariants=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        return torch.sparse_csr_tensor(row_starts, entries.columns, values, entries.shape, check_invariants=False)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
@@ -152,6 +155,8 @@ def _sparse_kernels(x: Tensor) -> bool:
 
 
 def _chunks(entries: Entries, batch: int) -> list[slice]:
+    if torch.compiler.is_compiling():
+        return [slice(None)]  # a batch of unknown size cannot decide how long a loop is
     step = max(1, _CHUNK_NUMBERS // max(batch, 1))
     return [slice(start, start + step) for start in range(0, entries.rows.shape[0], step)]
 

@@ -1,4 +1,8 @@
-"""`Conv2d` and `ConvTranspose2d`: torch.nn's modules with ``algorithm=``; their weights can be exchanged."""
+"""`Conv2d` and `ConvTranspose2d`: torch.nn's modules with ``algorithm=``; weights can be exchanged both ways.
+
+They inherit everything that holds no arithmetic (arguments, attributes, initialisation, `state_dict`, repr) and replace
+the one call that does.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,36 @@ from torch import Tensor, nn
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
 from .functional import conv2d, conv_transpose2d
 
+Size = int | tuple[int, int]
+
 
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` whose arithmetic is `conv2d` of this package: same arguments, attributes and `state_dict`."""
+    """`[N, C_in, H, W] -> [N, C_out, H_out, W_out]` by `conv2d` of this package, otherwise `torch.nn.Conv2d`.
 
-    def __init__(self, *args: Any, algorithm: str = "im2col", **kwargs: Any) -> None:
+    Raises what `torch.nn.Conv2d` raises, and ValueError for an unknown ``algorithm``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        algorithm: str = "im2col",
+    ) -> None:
         check_algorithm(algorithm, CONV2D_ALGORITHMS, "Conv2d")
-        super().__init__(*args, **kwargs)
+        modes: Any = padding_mode  # torch's annotation lists the four names, and its constructor checks them
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, modes, device, dtype
+        )
         self.algorithm = algorithm
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -31,14 +58,50 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` whose arithmetic is `conv_transpose2d` of this package."""
+    """`[N, C_in, H, W] -> [N, C_out, H_out, W_out]` by `conv_transpose2d` of this package, otherwise torch.nn's module.
 
-    def __init__(self, *args: Any, algorithm: str = "col2im", **kwargs: Any) -> None:
+    Raises what `torch.nn.ConvTranspose2d` raises, and ValueError for an unknown ``algorithm``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        algorithm: str = "col2im",
+    ) -> None:
         check_algorithm(algorithm, CONV_TRANSPOSE2D_ALGORITHMS, "ConvTranspose2d")
-        super().__init__(*args, **kwargs)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            bias,
+            dilation,
+            padding_mode,  # type: ignore[arg-type]  # torch's constructor checks the name
+            device,
+            dtype,
+        )
         self.algorithm = algorithm
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """The transposed convolution; ``output_size``, `(H_out, W_out)`, overrides ``output_padding`` (as in torch.nn).
+
+        Each of its numbers may lie between the smallest possible size and ``stride - 1`` above it.
+        """
         stride, kernel, dilation = list(self.stride), list(self.kernel_size), list(self.dilation)
         padding: Any = list(self.padding)  # numbers: the transposed module takes no names
         output_padding = self._output_padding(input, output_size, stride, padding, kernel, 2, dilation)
@@ -50,7 +113,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             padding,
             output_padding,
             self.groups,
-            self.dilation,
+            dilation,
             algorithm=self.algorithm,
         )
 
