@@ -1,0 +1,71 @@
+"""From pressing enter to the first training step, and the memory of a run: the real script in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
+SETTINGS = ("data.fallback=null", "trainer.max_steps=20", "trainer.log_every_steps=1")
+POLL_SEC = 0.02
+
+
+@dataclass(frozen=True)
+class StartupRow:
+    """One measured command line."""
+
+    command: str
+    first_step_sec: float  # median over the rounds
+    slowest_sec: float
+    peak_memory_mib: float  # largest resident memory of the process in any round
+
+
+def run(rounds: int = 3) -> list[StartupRow]:
+    """Start a run of the default model on MNIST and on the built-in glyphs, several times in turn."""
+    sources = {"MNIST": (), "glyphs": ("data=glyphs",)}
+    times: dict[str, list[float]] = {name: [] for name in sources}
+    memory: dict[str, list[float]] = {name: [] for name in sources}
+    for _ in range(rounds):
+        for name, words in sources.items():
+            seconds, mebibytes = first_step(words)
+            times[name].append(seconds)
+            memory[name].append(mebibytes)
+    return [
+        StartupRow(f"train.py, {name}", median(times[name]), max(times[name]), max(memory[name])) for name in sources
+    ]
+
+
+def first_step(words: tuple[str, ...]) -> tuple[float, float]:
+    """Seconds until the first step is reported, and the peak resident memory of the process in MiB.
+
+    Raises RuntimeError where the run fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(SCRIPT), *words, *SETTINGS, f"output_root={folder}"]
+        log, seconds, ended = Path(folder) / "log", None, 0
+        started = time.monotonic()
+        with log.open("w") as errors:
+            pid = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors).pid
+        while not ended:
+            ended, status, usage = os.wait4(pid, os.WNOHANG)  # what the kernel says of this child alone
+            if seconds is None and _has_stepped(Path(folder)):
+                seconds = time.monotonic() - started
+            time.sleep(POLL_SEC)
+        if status != 0 or seconds is None:
+            raise RuntimeError(f"{' '.join(command)} failed: {log.read_text().strip()}")
+        return seconds, usage.ru_maxrss / 1024
+
+
+def _has_stepped(folder: Path) -> bool:
+    for file in folder.glob("*/*/metrics.jsonl"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if '"train/loss"' in line and "step" in json.loads(line):
+                return True
+    return False
