@@ -137,7 +137,7 @@ class FourierOptions(ResizeOptions):
 @option("upsample", "bilinear_additive")
 @dataclass
 class BilinearAdditiveOptions(UpsampleOptions):
-    pass
+    kernel_size: int = setting("side of the convolution's kernel in pixels", low=1, high=9, odd=True)
 
 
 @option("upsample", "blur_deconv")
@@ -197,9 +197,8 @@ def upsample_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     del values["name"]
     for key, value in given.items():
         if key not in values:
-            options = ", ".join(values) or "none"
-            hint = nearest(key, values)
-            raise ConfigError(f"upsample.{key}={value}: unknown; the options of {name} are {options}{hint}")
+            options = ", ".join(values) + nearest(key, values)
+            raise ConfigError(f"upsample.{key}={value}: unknown; the options of {name} are {options}")
         if type(value) is not typing.get_type_hints(cls)[key]:
             raise ConfigError(f"upsample.{key}={value!r}: must be {allowed_text(cls, key)}")
         _check_leaf(f"upsample.{key}", cls, key, value)

@@ -69,7 +69,6 @@ def test_facts_are_told(name: str) -> None:
             "upsample.kernel=3: unknown; the options of nearest are kernel_size, order; did you mean kernel_size?",
         ),
         ("fourier", {"xyz": 1}, "upsample.xyz=1: unknown; the options of fourier are kernel_size, order"),
-        ("bilinear_additive", {"x": 1}, "upsample.x=1: unknown; the options of bilinear_additive are none"),
         ("deconv", {"kernel_size": 9}, "upsample.kernel_size=9: must be an integer from 2 to 8"),
         ("deconv", {"kernel_size": 1}, "upsample.kernel_size=1: must be an integer from 2 to 8"),
         ("deconv", {"kernel_size": "4"}, "upsample.kernel_size='4': must be an integer from 2 to 8"),

@@ -1,42 +1,62 @@
-"""Bilinear resize of sums of neighbouring channels: no weights at all."""
+"""Bilinear resize of sums of neighbouring channels, then a convolution."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from upsample_lab.conv import Conv2d
 from upsample_lab.resize import resize
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
 class BilinearAdditive(Upsampler):
-    """`[N, g·C_out, H, W] -> [N, C_out, s·H, s·W]`: `y[c] = Σ_{j<g} Bilinear_s(x[g·c + j])`.
+    """`[N, g·C_out, H, W] -> [N, C_out, s·H, s·W]`: `y = Conv_k(u)`, `u[c] = Σ_{j<g} Bilinear_s(x[g·c + j])`.
 
-    The paper resizes and then sums; both are linear and act on different axes, so the sum comes first here, at
-    1/(g·s²) of the work. Raises ValueError if `C_out` does not divide `C_in`.
+    The sums make fewer channels without a weight, so the convolution costs 1/g of the one after a plain resize.
+    Raises ValueError if `C_out` does not divide `C_in`.
 
     Source: Z. Wojna et al., "The devil is in the decoder: classification, regression and GANs", arXiv:1707.05847
-    (there g = 4).
+    (there g = 4; the convolution is what follows in a decoder).
     """
 
-    equation = "y[c] = Σ_{j<g} Bilinear_s(x[g·c + j]),  g = C_in/C_out"
+    equation = "y = Conv_k(u),  u[c] = Σ_{j<g} Bilinear_s(x[g·c + j]),  g = C_in/C_out"
     source = "Wojna et al., The devil is in the decoder, arXiv:1707.05847"
     linear = True
     shift_equivariant = "by whole input pixels"
-    failure_modes = "blur as bilinear, and nothing learned: the layers around it have to do all of the work"
-    parameter_count_formula = "0"
-    macs_per_pixel_formula = "C_out·(2 + 2/s)"
+    failure_modes = "blur as bilinear; the groups are fixed, so the layer before has to arrange its channels by them"
+    parameter_count_formula = "C_out·C_out·k² + C_out"
+    macs_per_pixel_formula = "C_out·C_out·k² + C_out·(2 + 2/s)"
 
-    def __init__(self, in_channels: int, out_channels: int, scale: int, *, algorithms: Algorithms) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, scale: int, *, algorithms: Algorithms, kernel_size: int
+    ) -> None:
         super().__init__(in_channels, out_channels, scale)
         if in_channels % out_channels:
             raise ValueError(
                 f"in_channels={in_channels}: must be a multiple of out_channels={out_channels} for bilinear_additive, "
                 f"which sums groups of as many channels"
             )
+        self.kernel_size = kernel_size
+        self.conv = Conv2d(
+            out_channels, out_channels, kernel_size, padding=kernel_size // 2, algorithm=algorithms.conv2d
+        )
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
-        group = self.in_channels // self.out_channels
-        sums = input[:, ::group]
-        for member in range(1, group):  # and not .sum(), which would leave channels-last memory
-            sums = sums + input[:, member::group]
-        return resize(sums, self.scale, mode="bilinear")
+        output: Tensor = self.conv(bilinear_additive(input, self.out_channels, self.scale))
+        return output
+
+    def symbols(self) -> dict[str, int]:
+        return {**super().symbols(), "k": self.kernel_size}
+
+
+def bilinear_additive(image: Tensor, channels: int, scale: int) -> Tensor:
+    """Sums of groups of neighbouring channels, resized: `[N, g·C, H, W] -> [N, C, s·H, s·W]`.
+
+    The paper resizes and then sums. Both are linear and act on different axes, so here the sums come first, at
+    1/(g·s²) of the work.
+    """
+    group = image.shape[1] // channels
+    sums = image[:, ::group]
+    for member in range(1, group):  # and not .sum(), which would leave channels-last memory
+        sums = sums + image[:, member::group]
+    return resize(sums, scale, mode="bilinear")

@@ -1,0 +1,19 @@
+"""Bilinear additive upsampling in the order of its paper: resize, then sum groups of neighbouring channels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from upsampler_cases import SCALES, image
+
+from upsample_lab.upsamplers.bilinear_additive import bilinear_additive
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 8])
+@pytest.mark.parametrize("scale", SCALES)
+def test_as_in_the_paper(scale: int, channels: int) -> None:
+    input = image(5, 4, channels=8)
+    resized = F.interpolate(input, scale_factor=scale, mode="bilinear")
+    expected = resized.unflatten(1, (channels, 8 // channels)).sum(2)
+    torch.testing.assert_close(bilinear_additive(input, channels, scale), expected, rtol=0, atol=1e-12)
