@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from upsample_lab.palette import INK, look_of
 from upsample_lab.passport import panels
 from upsample_lab.passport.record import Finding, Passport
-from upsample_lab.passport.style import BAD, FAINT, GOOD, SMALL_PT, TEXT_PT, TITLE_PT, label, new_figure
+from upsample_lab.passport.style import BAD, FAINT, GOOD, SMALL_PT, TEXT_PT, TITLE_PT, free_words, label, new_figure
 from upsample_lab.passport.table import heading, ms
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ def figure(passport: Passport) -> Figure:
     top = 0.9 + 0.25 * len(_finding_lines(passport.findings))
     sheet = new_figure(3.9 * COLUMNS, 3.8 * rows + top)
     grid = sheet.add_gridspec(rows + 1, COLUMNS, height_ratios=[top, *[3.8] * rows])
-    _draw_heading(sheet.add_subplot(grid[0, :]), passport, top)
+    _draw_heading(sheet.add_subfigure(grid[0, :]).add_subplot(), passport, top)
     for index, (draw, _) in enumerate(drawings):
-        draw(sheet.add_subplot(grid[1 + index // COLUMNS, index % COLUMNS]), passport)
+        # A part of its own, so that one panel's wide labels leave the others their room.
+        axes = sheet.add_subfigure(grid[1 + index // COLUMNS, index % COLUMNS]).add_subplot()
+        draw(axes, passport)
+        free_words(axes)
     return sheet
 
 
@@ -142,6 +145,7 @@ def comparison_figure(passports: Sequence[Passport]) -> Figure:
     lower.legend(handles=_legend(passports), loc="outside lower center", ncols=7, frameon=False, fontsize=TEXT_PT)
     for axes, common in zip(lower.subplots(1, 4), (_all_frequency, _all_shift, _all_phase, _all_cost), strict=True):
         common(axes, passports)
+        free_words(axes)
     return sheet
 
 

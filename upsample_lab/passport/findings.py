@@ -213,11 +213,12 @@ def _stage(e: Evidence) -> Iterator[Finding]:
     if not e.stages.culprit:
         return
     stage = max(e.stages.stages, key=lambda item: item.share)
+    place = e.stages.stages.index(stage) + 1
     yield Finding(
         "checkerboard-stage",
         "defect",
-        f"{stage.share:.0%} of the checkerboard has period {stage.period_px} px: it is made by stage {stage.name!r} "
-        f"of {len(e.stages.stages)}.",
+        f"{stage.share:.0%} of the checkerboard has a period of {stage.period_px} px, which the stage {stage.name!r}, "
+        f"number {place} of {len(e.stages.stages)}, makes.",
         f"Mend {stage.name!r} first.",
         "measured",
         stage.name,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from upsample_lab.passport.figure import comparison_figure, panel_drawings
 from upsample_lab.passport.record import Finding, Passport
-from upsample_lab.passport.style import new_figure, png
+from upsample_lab.passport.style import free_words, new_figure, png
 from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, cost_lines, heading, sections
 
 STYLE = """
@@ -87,7 +87,9 @@ def _findings(findings: Sequence[Finding]) -> str:
 def _panel(passport: Passport, draw: object, text: str) -> str:
     figure = new_figure(*PANEL_IN)
     assert callable(draw)
-    draw(figure.add_subplot(), passport)
+    axes = figure.add_subplot()
+    draw(axes, passport)
+    free_words(axes)
     return f"<figure>{_image(figure, text)}<figcaption>{escape(text)}</figcaption></figure>"
 
 

@@ -41,8 +41,7 @@ def draw_flat(axes: Axes, passport: Passport) -> None:
 
 def _caption(axes: Axes, text: str, color: str, at: tuple[float, float] = (0.03, 0.04), align: str = "left") -> None:
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2.5}
-    words = axes.text(*at, text, transform=axes.transAxes, color=color, fontsize=TEXT_PT, bbox=box, ha=align)
-    words.set_in_layout(False)
+    axes.text(*at, text, transform=axes.transAxes, color=color, fontsize=TEXT_PT, bbox=box, ha=align)
 
 
 def draw_gains(axes: Axes, passport: Passport) -> None:
@@ -55,7 +54,9 @@ def draw_gains(axes: Axes, passport: Passport) -> None:
     for channel in strongest:
         axes.plot(place, gain[channel] / level, color=FAINT, lw=0.9, zorder=1)
     taps = passport.gains.taps.ravel()
-    axes.plot(place, np.sqrt((gain**2).mean(axis=0)) / level, "o", ms=8, color=verdict_color(even), zorder=3)
+    axes.plot(
+        place, np.sqrt((gain**2).mean(axis=0)) / level, "o", ms=8 if s <= 4 else 3, color=verdict_color(even), zorder=3
+    )
     axes.axhline(0, color=FAINT, lw=0.8, ls=":")
     top = 1.25 * max(1.6, float(np.abs(gain[strongest]).max() / level))
     axes.set_ylim(min(-0.5, 1.35 * float(gain[strongest].min() / level)), top)
@@ -93,7 +94,7 @@ def draw_kernel(axes: Axes, passport: Passport) -> None:
         axes.plot(shift[1], shift[0], "x", color=BAD, ms=9, mew=2.2)
     axes.set_xlim(-shown, shown)
     axes.set_ylim(shown, -shown)
-    kind = "" if i.kernel_is_signed else ", rms of channels"
+    kind = "" if i.kernel_is_signed else " (rms)"
     label(axes, f"One input pixel spreads to{kind}", "output pixels from its centre (+)", "output pixels")
     text = "centred" if centred else f"moved by {shift[0]:+.1f}, {shift[1]:+.1f} px (x)"
     _caption(axes, text, verdict_color(centred))
@@ -145,9 +146,7 @@ def draw_axes_response(axes: Axes, passport: Passport) -> None:
     axes.set_ylim(DB_FLOOR, top)
     for multiple in range(1, s // 2 + 1):
         axes.axvline(multiple, color=BAD, lw=1, ls=":")
-        axes.text(
-            multiple, DB_FLOOR + 1, "checkerboard ", rotation=90, ha="right", va="bottom", fontsize=SMALL_PT, color=BAD
-        )
+    axes.text(s // 2, DB_FLOOR + 1, "checkerboard ", rotation=90, ha="right", fontsize=SMALL_PT, color=BAD)
     axes.text(0.25, top - 1, "keep", ha="center", va="top", fontsize=TEXT_PT, color=GOOD)
     axes.text((0.5 + s / 2) / 2, top - 1, "remove", ha="center", va="top", fontsize=TEXT_PT, color=BAD)
     axes.legend(fontsize=SMALL_PT, frameon=False, loc="lower left")
@@ -203,7 +202,7 @@ def draw_gradient(axes: Axes, passport: Passport) -> None:
     """What back-propagating ones leaves at the input."""
     g = passport.gradient
     image = axes.imshow(g.relative, cmap=SIGNED, vmin=0, vmax=2, interpolation="nearest")
-    label(axes, "Gradient that reaches the input", "input pixels", "")
+    label(axes, "Gradient at the input", "input pixels", "")
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.85)
     bar.set_label("over the interior's mean", fontsize=TEXT_PT)
     bar.ax.tick_params(labelsize=SMALL_PT)
@@ -229,8 +228,8 @@ def draw_stages(axes: Axes, passport: Passport) -> None:
     axes.set_yticks(place, names)
     axes.invert_yaxis()
     for p, (share, bad) in enumerate(zip(shares, blamed, strict=True)):
-        axes.text(share + 1, p, f"{share:.0f} %{'  makes most of it' if bad else ''}", va="center", fontsize=TEXT_PT)
-    axes.set_xlim(0, 135)
+        axes.text(share + 1, p, f"{share:.0f} %{', the most' if bad else ''}", va="center", fontsize=TEXT_PT)
+    axes.set_xlim(0, 175)
     label(axes, "The checkerboard by stage", "share of its energy, %", "")
 
 

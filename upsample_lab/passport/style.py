@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ DPI = 110
 SIGNED = LinearSegmentedColormap.from_list("signed", [GOOD, "#f7f7f7", BAD])
 """Blue for negative, white for 0, orange for positive: opposite ends differ for every kind of colour vision."""
 
-__all__ = ["BAD", "FAINT", "GOOD", "INK", "SIGNED", "label", "new_figure", "phase_color", "png"]
+__all__ = ["BAD", "FAINT", "GOOD", "INK", "SIGNED", "free_words", "label", "new_figure", "png"]
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -43,11 +42,11 @@ def label(axes: Axes, title: str, x: str = "", y: str = "") -> None:
         axes.spines[side].set_color(FAINT)
 
 
-def phase_color(index: int, count: int) -> tuple[float, float, float]:
-    """The colour of one of `count` phases: light to dark along one hue, so that their order shows without colour."""
-    light, dark = np.array([0.80, 0.87, 0.93]), np.array([0.05, 0.25, 0.45])
-    mix = light + (dark - light) * (index / max(1, count - 1))
-    return float(mix[0]), float(mix[1]), float(mix[2])
+def free_words(axes: Axes) -> None:
+    """Keep words and legends inside the axes out of the layout, or a long one makes its panel small."""
+    legend = axes.get_legend()
+    for artist in (*axes.texts, *((legend,) if legend else ())):
+        artist.set_in_layout(False)
 
 
 def png(figure: Figure) -> bytes:
