@@ -227,6 +227,19 @@ def test_settings_that_train(train: Train, tmp_path: Path, words: list[str]) -> 
     assert summary["test/psnr_db"] > 3
 
 
+def test_every_way_to_convolve_trains_alike(train: Train, tmp_path: Path) -> None:
+    """The loss curves of C as a matrix and of our own algorithms are PyTorch's own to 1e-4."""
+    curves = {}
+    for conv in ("native", "custom", "matrix"):
+        assert train(f"conv={conv}", f"experiment.name={conv}", "trainer.log_every_steps=1") == 0
+        (run,) = (path for path in (tmp_path / "out" / conv).iterdir() if path.is_dir())
+        lines = read_metrics(run / "metrics.jsonl")
+        curves[conv] = [line["train/loss"] for line in lines if "train/loss" in line]
+    assert len(curves["native"]) == STEPS
+    assert curves["custom"] == pytest.approx(curves["native"], rel=1e-4)
+    assert curves["matrix"] == pytest.approx(curves["native"], rel=1e-4)
+
+
 def test_a_sweep_runs_every_combination_and_prints_one_table(
     train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
