@@ -92,6 +92,9 @@ class UpsampleOptions:
     def check(self) -> None:
         """Raise `ConfigError` if options that are each allowed do not go together."""
 
+    def check_stage(self, in_channels: int, out_channels: int, scale: int) -> None:
+        """Raise `ConfigError` if a stage with these channels and this scale cannot have these options."""
+
 
 @dataclass
 class ResizeOptions(UpsampleOptions):
@@ -139,6 +142,13 @@ class FourierOptions(ResizeOptions):
 class BilinearAdditiveOptions(UpsampleOptions):
     kernel_size: int = setting("side of the convolution's kernel in pixels", low=1, high=9, odd=True)
 
+    def check_stage(self, in_channels: int, out_channels: int, scale: int) -> None:
+        if in_channels % out_channels:
+            raise ConfigError(
+                f"upsample=bilinear_additive: sums groups of channels, and {in_channels} input channels make no "
+                f"{out_channels} equal groups; use a multiple of {out_channels}"
+            )
+
 
 @option("upsample", "blur_deconv")
 @dataclass
@@ -151,6 +161,13 @@ class BlurDeconvOptions(UpsampleOptions):
 @dataclass
 class DeconvOptions(BlurDeconvOptions):
     phase_equal: bool = setting("keep all output phases at the same gain, so that flat areas cannot checker")
+
+    def check_stage(self, in_channels: int, out_channels: int, scale: int) -> None:
+        if self.phase_equal and self.kernel_size < scale:
+            raise ConfigError(
+                f"upsample.phase_equal=true: needs upsample.kernel_size={self.kernel_size} to be at least the scale, "
+                f"{scale}, since some phases have no weights"
+            )
 
 
 @option("upsample", "pixel_shuffle")
@@ -184,9 +201,15 @@ class DySampleOptions(UpsampleOptions):
         "range of the offsets: a fixed quarter of a pixel, or predicted for each", choices=("static", "dynamic")
     )
 
+    def check_stage(self, in_channels: int, out_channels: int, scale: int) -> None:
+        if out_channels % self.groups:
+            raise ConfigError(
+                f"upsample.groups={self.groups}: must divide the output channels, which are {out_channels}"
+            )
 
-def upsample_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of one upsampler, without its name: those given, checked, and the rest from its YAML file.
+
+def upsample_options(name: str, given: dict[str, Any]) -> UpsampleOptions:
+    """The options of one upsampler: those given, checked, and the rest from its YAML file.
 
     For the library's own use; a composed configuration has been checked already. Raises `ConfigError`.
     """
@@ -197,14 +220,14 @@ def upsample_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     del values["name"]
     for key, value in given.items():
         if key not in values:
-            options = ", ".join(values) + nearest(key, values)
-            raise ConfigError(f"upsample.{key}={value}: unknown; the options of {name} are {options}")
+            known = ", ".join(values) + nearest(key, values)
+            raise ConfigError(f"upsample.{key}={value}: unknown; the options of {name} are {known}")
         if type(value) is not typing.get_type_hints(cls)[key]:
             raise ConfigError(f"upsample.{key}={value!r}: must be {allowed_text(cls, key)}")
         _check_leaf(f"upsample.{key}", cls, key, value)
-    values.update(given)
-    cls(name=name, **values).check()
-    return values
+    options: UpsampleOptions = cls(name=name, **{**values, **given})
+    options.check()
+    return options
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ from torch.autograd import Function
 
 MODES = ("nearest", "bilinear", "bicubic")
 BICUBIC_A = -0.75
-DENSE_SIZE = 32  # longest axis, in pixels, that is resized by a dense matrix; measured with scripts/benchmark.py
+DENSE_SIZE = 32  # longest axis, in pixels, that a dense matrix resizes: its work grows with the length, not so for sums
+REMEMBERED = 64  # matrices that are kept
 
 
 class Kernel(NamedTuple):
@@ -171,6 +172,8 @@ def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) 
     """`make(*arguments)` with the dtype and device of `like`, kept: making it takes longer than resizing an image."""
     key = (make, arguments, like.dtype, like.device)
     if key not in _matrices:
+        if len(_matrices) == REMEMBERED:
+            del _matrices[next(iter(_matrices))]
         with torch.inference_mode(False):  # else a matrix first used in inference could not be trained through later
             _matrices[key] = make(*arguments).to(like.device, like.dtype)
     return _matrices[key]

@@ -90,7 +90,8 @@ def test_facts_are_told(name: str) -> None:
         (
             "deconv",
             {"kernel_size": 2, "scale": 3, "phase_equal": True},
-            "upsample.phase_equal=true: needs upsample.kernel_size=2 to be at least the scale, 3",
+            "upsample.phase_equal=true: needs upsample.kernel_size=2 to be at least the scale, 3, since some phases "
+            "have no weights",
         ),
         ("deconv", {"scale": 1}, "scale=1: must be an integer from 2 up"),
         ("deconv", {"scale": 2.0}, "scale=2.0: must be an integer from 2 up"),
@@ -99,8 +100,8 @@ def test_facts_are_told(name: str) -> None:
         (
             "bilinear_additive",
             {"out_channels": 3},
-            "in_channels=8: must be a multiple of out_channels=3 for bilinear_additive, which sums groups of as many "
-            "channels",
+            "upsample=bilinear_additive: sums groups of channels, and 8 input channels make no 3 equal groups; use a "
+            "multiple of 3",
         ),
     ],
     ids=lambda value: ",".join(value) or "name" if isinstance(value, dict) else None,

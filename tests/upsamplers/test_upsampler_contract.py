@@ -193,3 +193,17 @@ def test_trains(name: str, options: dict[str, Any]) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.97 * losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiles_whole(name: str) -> None:
+    """`trainer.compile=true` sees one graph, forward and backward, on short axes and long ones."""
+    module = build(name)
+    input = image(3, 34, batch=1).requires_grad_()
+    guide = guide_for(module, input)
+    torch.compiler.reset()
+    output = torch.compile(module, backend="aot_eager", fullgraph=True)(input, guide)
+    expected = module(input, guide)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-12)
+    gradients = [torch.autograd.grad(result.square().sum(), input)[0] for result in (output, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-11)

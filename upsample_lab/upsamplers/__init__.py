@@ -6,6 +6,7 @@ adding one takes that file, a dataclass of its options in `upsample_lab/config.p
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import operator
 import pkgutil
@@ -53,16 +54,20 @@ def build_upsampler(
     options     as in `configs/upsample/<name>.yaml`, where those that are not given come from
     algorithms  of its convolutions; None for those of `configs/conv/custom.yaml`
 
-    Raises ValueError, with one line, for an unknown name, an unknown option, or a value that is out of range.
+    Raises ValueError, with one line, for an unknown name, an unknown option, a value that is out of range, or channels
+    or a scale that the upsampler cannot have.
     """
-    values = upsample_options(name, options)
+    chosen = upsample_options(name, options)
     sizes = {"in_channels": in_channels, "out_channels": out_channels, "scale": scale}
     lowest = {"in_channels": 1, "out_channels": 1, "scale": 2}
     checked = {argument: _integer(argument, value, lowest[argument]) for argument, value in sizes.items()}
+    chosen.check_stage(**checked)
     if algorithms is None:
         defaults = option_values("conv", "custom")
         algorithms = Algorithms(defaults["conv2d"], defaults["conv_transpose2d"])
     make: Callable[..., Upsampler] = UPSAMPLERS[name]
+    values = dataclasses.asdict(chosen)
+    del values["name"]
     return make(**checked, algorithms=algorithms, **values)
 
 

@@ -13,7 +13,7 @@ class BilinearAdditive(Upsampler):
     """`[N, g·C_out, H, W] -> [N, C_out, s·H, s·W]`: `y = Conv_k(u)`, `u[c] = Σ_{j<g} Bilinear_s(x[g·c + j])`.
 
     The sums make fewer channels without a weight, so the convolution costs 1/g of the one after a plain resize.
-    Raises ValueError if `C_out` does not divide `C_in`.
+    `C_out` has to divide `C_in`.
 
     Source: Z. Wojna et al., "The devil is in the decoder: classification, regression and GANs", arXiv:1707.05847
     (there g = 4; the convolution is what follows in a decoder).
@@ -31,11 +31,6 @@ class BilinearAdditive(Upsampler):
         self, in_channels: int, out_channels: int, scale: int, *, algorithms: Algorithms, kernel_size: int
     ) -> None:
         super().__init__(in_channels, out_channels, scale)
-        if in_channels % out_channels:
-            raise ValueError(
-                f"in_channels={in_channels}: must be a multiple of out_channels={out_channels} for bilinear_additive, "
-                f"which sums groups of as many channels"
-            )
         self.kernel_size = kernel_size
         self.conv = Conv2d(
             out_channels, out_channels, kernel_size, padding=kernel_size // 2, algorithm=algorithms.conv2d

@@ -20,7 +20,7 @@ class Deconv(Upsampler):
     init="bilinear"    starts as an interpolation (`bilinear_kernel`)
     phase_equal=true   the kernel that is applied is the nearest one whose s² phases gain equally (`phase_projection`).
                        It is projected in every forward pass, so no step of training leaves that set, and flat areas
-                       cannot checker. Raises ValueError if k < s, where some phases have no weights.
+                       cannot checker. It needs k >= s: with less, some phases have no weights.
 
     Source: M. Zeiler et al., "Deconvolutional networks", CVPR 2010; V. Dumoulin and F. Visin, "A guide to convolution
     arithmetic for deep learning", arXiv:1603.07285, chapter 4. Its checkerboard: A. Odena et al., Distill 2016.
@@ -50,10 +50,6 @@ class Deconv(Upsampler):
         phase_equal: bool,
     ) -> None:
         super().__init__(in_channels, out_channels, scale)
-        if phase_equal and kernel_size < scale:
-            raise ValueError(
-                f"upsample.phase_equal=true: needs upsample.kernel_size={kernel_size} to be at least the scale, {scale}"
-            )
         self.kernel_size = kernel_size
         self.phase_equal = phase_equal
         self.padding, output_padding = exact_padding(kernel_size, scale)

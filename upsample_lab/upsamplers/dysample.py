@@ -24,7 +24,7 @@ class DySample(Upsampler):
        the s² phases of an offset are channels of the 1x1 convolution ("linear + pixel shuffle").
     3. The values at these points.
 
-    With zero offsets it is bilinear. Raises ValueError if the groups do not divide `C_out`.
+    With zero offsets it is bilinear. The groups have to divide `C_out`.
 
     Source: W. Liu et al., "Learning to upsample by learning to sample", arXiv:2308.15085, section 3.
     """
@@ -44,8 +44,6 @@ class DySample(Upsampler):
         self, in_channels: int, out_channels: int, scale: int, *, algorithms: Algorithms, groups: int, scope: str
     ) -> None:
         super().__init__(in_channels, out_channels, scale)
-        if out_channels % groups:
-            raise ValueError(f"upsample.groups={groups}: must divide the output channels, which are {out_channels}")
         self.groups = groups
         self.scope = scope
         self.values = Conv2d(in_channels, out_channels, 1, algorithm=algorithms.conv2d)
