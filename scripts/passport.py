@@ -23,7 +23,7 @@ Writes a PNG, a self-contained HTML page and JSON to <output_root>/passports/<na
 
 def main(words: Sequence[str]) -> int:
     """Run the command line; returns the exit status. Nothing imports torch before the settings are known to be good."""
-    words = list(words)
+    words = [word for word in words if word not in ("-m", "--multirun")]  # several values compare, with or without
     if asks_help(words):
         print_help("passport", USAGE, [word for word in words if word != "upsample=all"])
         return 0

@@ -13,7 +13,7 @@ from upsample_lab.palette import INK, look_of
 from upsample_lab.passport import panels
 from upsample_lab.passport.record import Finding, Passport
 from upsample_lab.passport.style import BAD, FAINT, GOOD, SMALL_PT, TEXT_PT, TITLE_PT, free_words, label, new_figure
-from upsample_lab.passport.table import heading, ms
+from upsample_lab.passport.table import count, heading, ms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +167,7 @@ def _name_lines(passport: Passport) -> list[str]:
     cost = passport.cost
     lines = [f"DC-phase variation {passport.gains.dc_phase_variation:.3f}"]
     if cost is not None:
-        lines += [f"{cost.parameter_count:,} parameters", f"{cost.macs_per_pixel:,.4g} MACs per pixel"]
+        lines += [f"{cost.parameter_count:,} parameters", f"{count(cost.macs_per_pixel)} MACs per pixel"]
         lines += [f"{ms(cost.timings[0].forward_ms)} forward"]
     if not passport.subject.linear:
         lines += ["not linear: at constant 1"]
@@ -272,7 +272,7 @@ def _all_cost(axes: Axes, passports: Sequence[Passport]) -> None:
     colors = [look_of(p.subject.name.split()[0]).color for p in passports]
     axes.barh(place, forward, color=colors)
     axes.barh(place, backward, left=forward, color=colors, alpha=0.4)
-    axes.set_yticks(place, [f"{p.cost.macs_per_pixel:,.4g} MACs" if p.cost else "" for p in passports])
+    axes.set_yticks(place, [f"{count(p.cost.macs_per_pixel)} MACs" if p.cost else "" for p in passports])
     axes.invert_yaxis()
     where = passports[0].subject.device
     shape = "x".join(map(str, passports[0].cost.input_shape)) if passports[0].cost else ""

@@ -10,7 +10,7 @@ from upsample_lab.palette import look_of
 from upsample_lab.passport.impulse import WINDOW_PX
 from upsample_lab.passport.record import Border, Passport, Response
 from upsample_lab.passport.style import BAD, FAINT, GOOD, INK, SIGNED, SMALL_PT, TEXT_PT, label
-from upsample_lab.passport.table import db, size
+from upsample_lab.passport.table import count, db, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -253,7 +253,7 @@ def draw_cost(axes: Axes, passport: Passport) -> None:
     shape = "x".join(map(str, cost.input_shape))
     label(axes, "", "ms; at the bars: peak memory of both", f"input {shape}")
     axes.set_title(
-        f"{cost.parameter_count:,} parameters, {cost.macs_per_pixel:,.4g} MACs a pixel\n",
+        f"{cost.parameter_count:,} parameters, {count(cost.macs_per_pixel)} MACs/px\n",
         fontsize=11.5,
         color=INK,
         loc="left",

@@ -124,12 +124,12 @@ def stage_rows(passport: Passport) -> list[Row]:
 
 def cost_lines(cost: Cost) -> list[str]:
     """Counts, then times and memory by dtype and memory format."""
-    formula = "" if cost.macs_per_pixel_formula is None else f"   (formula {cost.macs_per_pixel_formula:,.6g})"
+    formula = "" if cost.macs_per_pixel_formula is None else f"   (formula {count(cost.macs_per_pixel_formula)})"
     shape = " x ".join(map(str, cost.input_shape))
     lines = [
         _line(("parameters", f"{cost.parameter_count:,}", "")),
-        _line(("MACs per output pixel, forward", f"{cost.macs_per_pixel:,.6g}{formula}", "")),
-        _line(("MACs per output pixel, backward", f"{cost.backward_macs_per_pixel:,.6g}", "")),
+        _line(("MACs per output pixel, forward", f"{count(cost.macs_per_pixel)}{formula}", "")),
+        _line(("MACs per output pixel, backward", count(cost.backward_macs_per_pixel), "")),
         _line(("bytes moved, forward, backward", f"{size(cost.bytes_moved)}, {size(cost.backward_bytes_moved)}", "")),
         f"  input {shape}; medians of {cost.repeats} rounds, {cost.threads} CPU threads",
         f"  {'':<24}{'forward':>12}{'backward':>12}{'peak forward':>16}{'peak both':>14}",
@@ -170,11 +170,16 @@ def ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g} ms"
 
 
-def size(count: int | None) -> str:
+def count(value: float) -> str:
+    """A number of operations: whole from 100 up, else to three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def size(byte_count: int | None) -> str:
     """Bytes in binary units."""
-    if count is None:
+    if byte_count is None:
         return "-"
-    value, unit = float(count), "B"
+    value, unit = float(byte_count), "B"
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":
             break
@@ -205,7 +210,7 @@ def _comparison(passport: Passport) -> list[str]:
         db(half),
         f"{passport.border.ratio[passport.border.worst]:.2f}",
         f"{cost.parameter_count:,}" if cost else "-",
-        f"{cost.macs_per_pixel:,.4g}" if cost else "-",
+        count(cost.macs_per_pixel) if cost else "-",
         ms(timing.forward_ms) if timing else "-",
         ms(timing.backward_ms) if timing else "-",
     ]
