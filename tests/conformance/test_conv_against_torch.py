@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from upsample_lab.conv import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, conv2d, conv_transpose2d, definition
+from upsample_lab.conv.checks import as_pair
 from upsample_lab.conv.geometry import Geometry
 
 MANY = settings(
@@ -150,10 +151,7 @@ def test_conv_transpose2d_is_torchs(case: Case) -> None:
 def test_the_definition_is_torchs(case: Case) -> None:
     assume(case.batch is not None and not isinstance(case.padding, str))
     x, weight, *bias = (t.detach() for t in case.tensors(torch.float64, transposed=False))
-    pairs = [
-        value if isinstance(value, tuple) else (value, value) for value in (case.stride, case.padding, case.dilation)
-    ]
-    g = Geometry(*pairs, case.groups)
+    g = Geometry(*(as_pair("any", value) for value in (case.stride, case.padding, case.dilation)), case.groups)
     size = g.output_size(case.size, case.kernel)
     assume(min(size) > 0)
     bias = bias[0] if bias else None

@@ -61,7 +61,7 @@ def test_it_is_a_convolution_of_the_zero_inserted_input(size, kernel, stride, pa
 def interleaved(kernel: Tensor, r: int) -> Tensor:
     """A sub-pixel convolution's kernel `[C_out·r², C_in, K, K]` as the transposed one's `[C_in, C_out, rK, rK]`.
 
-    Tap ``t`` for phase ``a`` reaches output ``r·i + a`` from input ``i + t - P``; the transposed convolution's tap ``u``
+    Tap ``t`` for phase ``a`` reaches output ``r·i + a`` from input ``i + t - P``; the transposed one's tap ``u``
     does so where ``u = a + r·(K - 1 - t)``.
     """
     size = kernel.shape[-1]

@@ -132,7 +132,7 @@ def test_an_unknown_algorithm_is_refused_with_the_nearest(function, near) -> Non
 
 def test_a_type_that_only_torchs_kernels_know_names_them() -> None:
     x, weight = torch.ones(1, 1, 3, 3, dtype=torch.complex32), torch.ones(1, 1, 3, 3, dtype=torch.complex32)
-    with pytest.raises(TypeError, match="'custom' does not do torch.complex32; algorithm 'native' does"):
+    with pytest.raises(TypeError, match=r"'custom' does not do torch.complex32; algorithm 'native' does"):
         conv2d(x, weight, algorithm="custom")
     assert conv2d(x, weight, algorithm="native").shape == (1, 1, 1, 1)
 

@@ -1,1 +1,1 @@
-"""What things cost: timings of the parts, each measured beside its alternative."""
+"""Measurements of speed: each suite is a module with `run(arguments) -> Table`, listed in `scripts/benchmark.py`."""

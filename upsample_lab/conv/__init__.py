@@ -1,4 +1,10 @@
-"""Convolution and transposed convolution from first principles."""
+"""Convolution and transposed convolution from first principles.
+
+To be read in this order: `geometry` (where a tap falls), `definition` (three loops over taps), `algorithms` (the three
+readings of one trilinear form), `autograd` (whose derivatives are each other), then one file an algorithm: `matrix`,
+`im2col`, `zero_insert`, `polyphase`, and `blocks`, the fast one. `functional`, `checks`, `layout` and `modules` give
+them torch's face.
+"""
 
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS
 from .functional import conv2d, conv_transpose2d

@@ -28,6 +28,7 @@ from .zero_insert import flip_kernel
 # Patches of a block, in bytes: the second-level cache here has 2 MiB a core. A GPU wants few, large launches.
 _BLOCK_BYTES_CPU = 4 << 20
 _BLOCK_BYTES_GPU = 256 << 20
+_SHORTEST_PRODUCT = 96  # numbers in a row of taps; MKL multiplies 192 at a time faster than 576, and 32 slower
 
 
 class Window(NamedTuple):
@@ -93,12 +94,15 @@ def weight_gradient(x: Tensor, y: Tensor, kernel: Pair, g: Geometry) -> Tensor:
     for images, padded, origin in _padded_blocks(x, [window[0]], [window[1]]):
         pixels = y[images].permute(0, 2, 3, 1)
         for rows in _row_blocks(padded, window):
-            patches = _gather(padded, origin, (_part(window[0], rows), window[1]), g.groups)
             columns = pixels[:, rows].reshape(-1, g.groups, out // g.groups).permute(1, 2, 0)
-            if wide == x.dtype:
-                total.baddbmm_(columns, patches)
-            else:
-                total += torch.bmm(columns, patches)
+            for part, taps in _tap_rows((_part(window[0], rows), window[1]), c):
+                patches = _gather(padded, origin, part, g.groups)
+                if wide == x.dtype and g.groups == 1:
+                    total[0, :, taps].addmm_(columns[0], patches[0])
+                elif wide == x.dtype:
+                    total[:, :, taps].baddbmm_(columns, patches)
+                else:
+                    total[:, :, taps] += torch.bmm(columns, patches)
     matrix = total.view(out, *kernel, c).permute(0, 3, 1, 2)
     return matrix.to(x.dtype).contiguous()
 
@@ -123,8 +127,8 @@ def _padded_blocks(x: Tensor, rows: list[Window], columns: list[Window]) -> Iter
     batch, c, height, width = x.shape
     top, bottom = _reach(rows, height)
     left, right = _reach(columns, width)
-    taps = max((r.taps * r.size * q.taps * q.size for r in rows for q in columns), default=1)
-    count = _at_a_time(batch, taps * c, x)
+    numbers = max((_numbers((r, q), c, x) for r in rows for q in columns), default=1)
+    count = _at_a_time(batch, numbers, x)
     pixels = x.permute(0, 2, 3, 1)
     in_place = (top, bottom, left, right) == (0, 0, 0, 0) and pixels.is_contiguous()
     buffer = None if in_place else x.new_zeros(count, top + height + bottom, left + width + right, c)
@@ -142,6 +146,12 @@ def _reach(windows: list[Window], size: int) -> Pair:
     before = max((-window.first for window in windows), default=0)
     behind = max((window.last - (size - 1) for window in windows), default=0)
     return max(before, 0), max(behind, 0)
+
+
+def _numbers(window: tuple[Window, Window], channels: int, x: Tensor) -> int:
+    """How many numbers one image's patches have that are in memory at a time."""
+    (rows, columns), _ = _tap_rows(window, channels, whole=x.dtype.itemsize < 4)[0]
+    return rows.size * columns.size * rows.taps * columns.taps * channels
 
 
 def _at_a_time(count: int, numbers: int, x: Tensor) -> int:
@@ -165,8 +175,8 @@ def _slices(count: int, step: int) -> list[slice]:
 def _row_blocks(padded: Tensor, window: tuple[Window, Window]) -> list[slice]:
     """Rows of the output whose patches fit into one block; all of them, but for an image that is a block by itself."""
     n, _, _, c = padded.shape
-    rows, columns = window
-    count = _at_a_time(rows.size, n * columns.size * rows.taps * columns.taps * c, padded)
+    rows = window[0]
+    count = _at_a_time(rows.size, n * _numbers(window, c, padded) // max(rows.size, 1), padded)
     return _slices(rows.size, count)
 
 
@@ -191,23 +201,52 @@ def _correlate(
         target.zero_() if bias is None else target.copy_(bias.expand_as(target))
         return
     for rows in _row_blocks(padded, window):
-        patches = _gather(padded, origin, (_part(window[0], rows), window[1]), groups)
-        here = target[:, rows]
-        if groups == 1 and here.is_contiguous():
-            _multiply(patches[0], matrix[0], bias, here.view(-1, per_group))
-        elif groups == 1:
-            here.copy_(_multiply(patches[0], matrix[0], bias).view(here.shape))
-        else:
-            product = torch.bmm(patches, matrix).transpose(0, 1).reshape(here.shape)
+        part, here = (_part(window[0], rows), window[1]), target[:, rows]
+        if groups > 1:
+            product = torch.bmm(_gather(padded, origin, part, groups), matrix).transpose(0, 1).reshape(here.shape)
             here.copy_(product if bias is None else product + bias)
+        elif here.is_contiguous():
+            _multiply(padded, origin, part, matrix[0], bias, here.view(-1, per_group))
+        else:
+            product = here.new_empty(here.shape)
+            _multiply(padded, origin, part, matrix[0], bias, product.view(-1, per_group))
+            here.copy_(product)
+
+
+def _multiply(
+    padded: Tensor, origin: Pair, window: tuple[Window, Window], matrix: Tensor, bias: Tensor | None, out: Tensor
+) -> None:
+    """``out = patches @ matrix + bias``, a row of taps at a time where that is faster."""
+    first = True
+    for part, taps in _tap_rows(window, padded.shape[3], whole=padded.dtype.itemsize < 4):
+        patches = _gather(padded, origin, part, 1)[0]
+        if not first:
+            out.addmm_(patches, matrix[taps])
+        elif bias is None:
+            torch.mm(patches, matrix[taps], out=out)
+        else:
+            torch.addmm(bias, patches, matrix[taps], out=out)
+        first = False
+
+
+def _tap_rows(
+    window: tuple[Window, Window], channels: int, *, whole: bool = False
+) -> list[tuple[tuple[Window, Window], slice]]:
+    """The window, row of taps by row of taps, and which rows of the kernel's matrix belong to each.
+
+    The patches of one row are a ``k``-th of all and stay in the cache; rows too short for an efficient product stay
+    together, and so do ``whole`` ones: 16-bit results would be rounded at each addition.
+    """
+    rows, columns = window
+    numbers = columns.taps * channels
+    if whole or numbers < _SHORTEST_PRODUCT:
+        return [(window, slice(0, rows.taps * numbers))]
+    return [
+        ((rows._replace(first=rows.first + u * rows.step, taps=1), columns), slice(u * numbers, (u + 1) * numbers))
+        for u in range(rows.taps)
+    ]
 
 
 def _part(window: Window, outputs: slice) -> Window:
     """The window of a few of its outputs."""
     return window._replace(first=window.first + outputs.start * window.stride, size=outputs.stop - outputs.start)
-
-
-def _multiply(patches: Tensor, matrix: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
-    if bias is None:
-        return torch.mm(patches, matrix, out=out)
-    return torch.addmm(bias, patches, matrix, out=out)
