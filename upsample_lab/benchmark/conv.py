@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Table:
-    """Time every shape, type, memory format and algorithm; the ratio is the median over rounds of algorithm / native."""
+    """Time every shape, type, memory format and algorithm; the ratio is the median over the rounds."""
     rows: list[dict[str, str | float]] = []
     decoder: dict[tuple[str, str], list[float]] = {}
     for dtype in arguments.dtypes:

@@ -1,15 +1,16 @@
-"""The fast way: im2col and polyphase in blocks that stay in the cache.
+"""The fast way, ``algorithm="custom"``: im2col and polyphase in blocks that stay in the cache.
 
 The matrix of all patches is ``k²`` times the image. Written as a whole it leaves the cache, and most of the time goes
-into carrying it to memory and back. Here it is made a block at a time, small enough for the second-level cache, and
-multiplied while it is still there. The arithmetic is that of `im2col.py` and `polyphase.py`, the slow obvious twins of
-this file; two ideas are added:
+into carrying it to memory and back. Here it is made a block of images at a time, and one row of the kernel's taps at a
+time, small enough for the second-level cache, and multiplied while it is still there. The arithmetic is that of
+`im2col.py` and `polyphase.py`, the slow obvious twins of this file; two ideas are added:
 
 * One primitive, `_gather`, serves the convolution (every ``stride``-th pixel) and each phase of a transposed
   convolution (stride 1, some of the taps), because both meet taps at ``first + q·stride + j·step``: a `Window` an axis.
 * The transposed convolution never adds overlapping patches: each phase of its output is gathered and multiplied once.
 
-The peak of extra memory is one block and one padded image, whatever the size of the batch.
+The rule is fixed: blocks depend on shapes, type and device alone, so a result can be repeated. The peak of extra memory
+is one block and one padded block of images, whatever the size of the batch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from .zero_insert import flip_kernel
 # Patches of a block, in bytes: the second-level cache here has 2 MiB a core. A GPU wants few, large launches.
 _BLOCK_BYTES_CPU = 4 << 20
 _BLOCK_BYTES_GPU = 256 << 20
-_SHORTEST_PRODUCT = 96  # numbers in a row of taps; MKL multiplies 192 at a time faster than 576, and 32 slower
+# Numbers in a row of taps from which it is multiplied alone. Measured, float32, 2048 patches by 64 channels out: 280
+# GFLOP/s with 192 numbers a patch (three taps of 64 channels), 234 with all 576.
+_SHORTEST_PRODUCT = 96
 
 
 class Window(NamedTuple):
