@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,9 +55,10 @@ def test_the_whole_registry_leaves_out_what_cannot_be_built(tmp_path: Path, caps
         f"output_root={tmp_path}",
     ]
     assert run(compose_grid("passport", words), whole_registry=True) == 0
-    assert "left out: upsample=bilinear_additive: in_channels=3: must be a multiple" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"left out: upsample=bilinear_additive: .*\b3\b.*multiple of.*2.*\n", error)
     assert [path.name for path in (tmp_path / "passports").iterdir()] == ["all-in_channels=3-out_channels=2-size=16"]
-    with pytest.raises(BadRequest, match="in_channels=3"):
+    with pytest.raises(BadRequest, match="upsample=bilinear_additive: "):
         run(compose_grid("passport", words))
 
 

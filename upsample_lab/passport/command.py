@@ -73,7 +73,8 @@ def measure(config: PassportConfig) -> Passport:
             module.to(device), config.in_channels, config.scale, size=config.size, seed=config.seed, name=title(config)
         )
     except ValueError as error:
-        raise BadRequest(f"upsample={config.upsample.name}: {error}") from None
+        who = f"upsample={config.upsample.name}: "
+        raise BadRequest(who + str(error).removeprefix(who)) from None
 
 
 def _measure_all(configs: Sequence[PassportConfig], *, skip: bool) -> list[Passport]:
