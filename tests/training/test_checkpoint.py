@@ -78,37 +78,6 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     assert saved[1] == {"step": 1}
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
-def test_an_optimizer_goes_on_exactly(kind: type[torch.optim.Optimizer]) -> None:
-    def setup() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-        torch.manual_seed(0)
-        layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.ConvTranspose2d(4, 8, 4))
-        model = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        options = {"momentum": 0.9} if kind is torch.optim.SGD else {}
-        return model, kind(model.parameters(), lr=0.1, fused=True, **options)
-
-    def steps(model: torch.nn.Module, optimizer: torch.optim.Optimizer, numbers: range) -> None:
-        for number in numbers:
-            images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(number))
-            optimizer.zero_grad()
-            model(images).square().mean().backward()
-            optimizer.step()
-
-    whole_model, whole = setup()
-    steps(whole_model, whole, range(6))
-
-    first_model, first = setup()
-    steps(first_model, first, range(3))
-    tensors = {**checkpoint.model_tensors(first_model), **checkpoint.optimizer_tensors(first)}
-    second_model, second = setup()
-    checkpoint.restore_model(second_model, tensors)
-    checkpoint.restore_optimizer(second, tensors)
-    steps(second_model, second, range(3, 6))
-    for name, parameter in whole_model.named_parameters():
-        assert torch.equal(parameter, second_model.get_parameter(name)), name
-        assert parameter.stride() == second_model.get_parameter(name).stride()
-
-
 def test_weights_of_another_model_are_refused() -> None:
     tensors = checkpoint.model_tensors(torch.nn.Linear(2, 3))
     with pytest.raises(DamagedCheckpoint, match="does not fit the model"):

@@ -81,36 +81,6 @@ def restore_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         raise DamagedCheckpoint(f"checkpoint does not fit the model: {' '.join(str(error).split())}") from None
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's tensors as `optimizer.<parameter number>.<name>`; its settings come from the configuration."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"optimizer.{number}.{name}": value
-        for number, values in state.items()
-        for name, value in values.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put the optimizer's tensors back, each in the memory layout of its parameter.
-
-    The layout matters: the fused optimizers on the CPU walk through parameter and moments in the order of storage, so a
-    contiguous moment beside a channels_last weight would silently be applied to other elements.
-    """
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        part, _, rest = key.partition(".")
-        if part == "optimizer":
-            number, _, name = rest.partition(".")
-            state.setdefault(int(number), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim > 0:
-                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
 def save_last(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Write `last`, keeping the one before it as `previous` in case the disk spoils this one."""
     if (folder / LAST).exists():

@@ -21,7 +21,7 @@ from upsample_lab.training.display import Display
 from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
-from upsample_lab.training.optimizer import clip_gradients, make_optimizer
+from upsample_lab.training.optimizer import make_optimizer
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
 from upsample_lab.training.run import RunDirectory
 from upsample_lab.training.schedule import learning_rate, total_steps, validates_at
@@ -78,7 +78,7 @@ class Training:
             return False
         tensors, state, warnings = saved
         checkpoint.restore_model(self.model, tensors)
-        checkpoint.restore_optimizer(self.optimizer, tensors)
+        self.optimizer.restore(tensors)
         self.sums.values.copy_(tensors["sums"])
         self.progress = Progress(**state)
         self.display.resumed(self.progress.step, self.steps, warnings)
@@ -86,7 +86,7 @@ class Training:
 
     def save(self) -> None:
         self.progress.seconds = self.watch.total()
-        tensors = {**checkpoint.model_tensors(self.model), **checkpoint.optimizer_tensors(self.optimizer)}
+        tensors = {**checkpoint.model_tensors(self.model), **self.optimizer.tensors()}
         tensors["sums"] = self.sums.values
         checkpoint.save_last(self.directory.checkpoints, tensors, dataclasses.asdict(self.progress))
         self.watch.saved()
@@ -120,17 +120,15 @@ class Training:
         """One step of gradient descent; returns its learning rate."""
         config, step = self.config, self.progress.step
         rate = learning_rate(config.optim, step / self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         torch.manual_seed(step_seed(config.seed, step))
         batch = self.loader.batch(step)
         with torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.trainer.precision == "bf16"):
             raw = self.raw(batch)
         total, loss = objective(self.trainer, self.model, raw, batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         total.backward()
-        grad_norm = clip_gradients(self.model, config.optim.clip_grad_norm)
-        self.optimizer.step()
+        grad_norm = self.optimizer.clip_gradients(config.optim.clip_grad_norm)
+        self.optimizer.step(rate)
         self.sums.add(step, loss, grad_norm)
         return rate
 
