@@ -150,16 +150,23 @@ class BilinearAdditiveOptions(UpsampleOptions):
             )
 
 
-@option("upsample", "blur_deconv")
 @dataclass
-class BlurDeconvOptions(UpsampleOptions):
+class TransposedOptions(UpsampleOptions):
+    """A transposed convolution."""
+
     kernel_size: int = setting("side of the kernel in pixels", low=2, high=8)
     init: str = setting("how the kernel starts", choices=("random", "bilinear"))
 
 
+@option("upsample", "blur_deconv")
+@dataclass
+class BlurDeconvOptions(TransposedOptions):
+    pass
+
+
 @option("upsample", "deconv")
 @dataclass
-class DeconvOptions(BlurDeconvOptions):
+class DeconvOptions(TransposedOptions):
     phase_equal: bool = setting("keep all output phases at the same gain, so that flat areas cannot checker")
 
     def check_stage(self, in_channels: int, out_channels: int, scale: int) -> None:

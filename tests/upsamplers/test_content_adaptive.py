@@ -16,13 +16,13 @@ from upsample_lab.upsamplers.dysample import DySample, sample
 @pytest.mark.parametrize("scale", SCALES)
 def test_reassembly_by_its_definition(scale: int) -> None:
     values = image(3, 4, batch=1, channels=2)
-    kernels = image(3, 4, batch=1, channels=scale**2 * 9, seed=4).unflatten(1, (scale**2, 9)).softmax(2)
+    kernels = image(scale**2, 9, batch=3, channels=4, seed=4).softmax(-1)[None]
     expected = torch.zeros(1, 2, 3 * scale, 4 * scale, dtype=torch.float64)
     for row, column in itertools.product(range(3 * scale), range(4 * scale)):
         i, j, phase = row // scale, column // scale, scale * (row % scale) + column % scale
         for n, m in itertools.product((-1, 0, 1), repeat=2):
             neighbour = values[0, :, min(max(i + n, 0), 2), min(max(j + m, 0), 3)]
-            expected[0, :, row, column] += kernels[0, phase, 3 * (n + 1) + m + 1, i, j] * neighbour
+            expected[0, :, row, column] += kernels[0, i, j, phase, 3 * (n + 1) + m + 1] * neighbour
     torch.testing.assert_close(reassemble(values, kernels, scale), expected)
 
 

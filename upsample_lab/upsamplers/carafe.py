@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -64,8 +66,9 @@ class Carafe(Upsampler):
         )
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
-        logits = self.encode(self.compress(input)).unflatten(1, (self.scale**2, self.kernel_size**2))
-        return reassemble(self.values(input), logits.softmax(2), self.scale)
+        logits = self.encode(self.compress(input)).permute(0, 2, 3, 1)
+        kernels = logits.unflatten(3, (self.scale**2, self.kernel_size**2)).softmax(4)
+        return reassemble(self.values(input), kernels, self.scale)
 
     def symbols(self) -> dict[str, int]:
         return {
@@ -77,21 +80,18 @@ class Carafe(Upsampler):
 
 
 def reassemble(values: Tensor, kernels: Tensor, scale: int) -> Tensor:
-    """Weighted means of neighbourhoods: values `[N, C, H, W]`, kernels `[N, s², u², H, W]` -> `[N, C, s·H, s·W]`."""
-    batch, channels, height, width = values.shape
-    phases, size = kernels.shape[1], round(kernels.shape[2] ** 0.5)
-    patches = neighbourhoods(values.permute(0, 2, 3, 1), size)
-    means = kernels.permute(0, 3, 4, 1, 2).to(patches.dtype) @ patches
-    planes = means.reshape(batch, height, width, phases * channels).permute(0, 3, 1, 2)
+    """Weighted means of neighbourhoods: values `[N, C, H, W]`, kernels `[N, H, W, s², u²]` -> `[N, C, s·H, s·W]`."""
+    patches = neighbourhoods(values.permute(0, 2, 3, 1), math.isqrt(kernels.shape[4]))
+    means = kernels.to(patches.dtype).contiguous() @ patches  # [N, H, W, s², C]
     memory_format = torch.channels_last if is_channels_last(values) else torch.contiguous_format
-    return shuffle_phases(planes, scale).contiguous(memory_format=memory_format)
+    return shuffle_phases(means.flatten(3).permute(0, 3, 1, 2), scale).contiguous(memory_format=memory_format)
 
 
 def neighbourhoods(pixels: Tensor, size: int) -> Tensor:
     """`[N, H, W, C] -> [N, H, W, u², C]`: the u x u pixels around each pixel, row by row, borders repeated."""
     height, width = pixels.shape[1:3]
-    rows, columns = (
-        torch.arange(-(size // 2), n + size // 2, device=pixels.device).clamp(0, n - 1) for n in (height, width)
-    )
-    padded = pixels.index_select(1, rows).index_select(2, columns)
-    return torch.stack([padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)], 3)
+    reach = torch.arange(size, device=pixels.device) - size // 2
+    rows = (torch.arange(height, device=pixels.device)[:, None] + reach).clamp(0, height - 1)
+    columns = (torch.arange(width, device=pixels.device)[:, None] + reach).clamp(0, width - 1)
+    indices = width * rows[:, None, :, None] + columns[:, None, :]  # [H, W, u, u]
+    return pixels.flatten(1, 2).index_select(1, indices.flatten()).unflatten(1, (height, width, size**2))
