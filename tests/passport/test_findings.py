@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
+from upsample_lab.cli.compose import compose_one
 from upsample_lab.config import option_values
+from upsample_lab.models import ConvolutionalAutoencoder, build_model
 from upsample_lab.passport import Finding, lint, passport
 from upsample_lab.passport.findings import exact_padding
 from upsample_lab.passport.isolation import isolated
@@ -137,11 +140,11 @@ def test_the_border_says_where_it_fails() -> None:
     assert one_sided.fails == ("bottom", "right")
 
 
-@pytest.mark.parametrize("kernel_size", range(2, 9))
-@pytest.mark.parametrize("stride", [2, 3, 4])
+GAPLESS = [(kernel_size, stride) for stride in (2, 3, 4) for kernel_size in range(stride, 9)]
+
+
+@pytest.mark.parametrize(("kernel_size", "stride"), GAPLESS)
 def test_exact_padding_gives_the_exact_size(kernel_size: int, stride: int) -> None:
-    if kernel_size < stride:
-        pytest.skip("gaps between the kernels")
     padding, output_padding = exact_padding(kernel_size, stride)
     module = nn.ConvTranspose2d(1, 1, kernel_size, stride, padding, output_padding)
     assert module(torch.zeros(1, 1, 5, 7)).shape[-2:] == (5 * stride, 7 * stride)
@@ -151,6 +154,21 @@ def test_a_module_that_is_silent_at_the_operating_point_says_so() -> None:
     module = nn.Sequential(nn.ReLU(), nn.Upsample(scale_factor=2))
     assert [finding.code for finding in lint(module, 1, 2, operating_point=-1.0)] == ["no-response"]
     assert lint(module, 1, 2) == ()
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "stride"), [(3, 2), (5, 2), (7, 2), (2, 3), (4, 3), (5, 3), (6, 3), (2, 4), (6, 4)]
+)
+def test_the_kernels_that_are_advised_mend_what_they_are_advised_for(kernel_size: int, stride: int) -> None:
+    padding, output_padding = exact_padding(kernel_size, stride)
+    ailing = nn.ConvTranspose2d(2, 2, kernel_size, stride, padding, output_padding)
+    findings = lint(ailing, 2, stride)
+    fixes = [f.fix for f in findings if f.code in ("stride-does-not-divide-kernel", "shift")]
+    advised = set(re.findall(r"kernel_size=(\d+) with padding=(\d+)", " ".join(fixes)))
+    assert advised
+    for size, pad in advised:
+        mended = nn.ConvTranspose2d(2, 2, int(size), stride, int(pad))
+        assert defects(lint(mended, 2, stride)) == {"unequal-phase-gains"}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -191,6 +209,30 @@ def test_an_even_decoder_has_no_culprit() -> None:
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Other people's modules, and our own
+
+
+class Decoder(nn.Module):
+    """The decoder half of the package's own model: `[N, C_latent, H, W] -> [N, C, 4·H, 4·W]`."""
+
+    def __init__(self, upsample: str) -> None:
+        super().__init__()
+        config = compose_one("train", ["data=cifar10", "model.widths=[8,8]", f"upsample={upsample}"])
+        self.model = build_model(config.model, config.upsample, config.conv, (3, 32, 32), seed=0)
+        self.in_channels: int = config.model.latent_channels
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        assert isinstance(self.model, ConvolutionalAutoencoder)
+        return self.model.decode_raw(input)
+
+
+@pytest.mark.parametrize(("upsample", "named"), [("deconv", True), ("bilinear", False)])
+def test_the_whole_decoder_of_our_model(upsample: str, named: bool) -> None:
+    decoder = Decoder(upsample)
+    stages = passport(decoder, decoder.in_channels, 4, size=16, cost=False).stages
+    assert [stage.name for stage in stages.stages] == [f"model.decoder.{i}.upsampler" for i in range(2)]
+    assert bool(stages.culprit) == named
+    if not named:
+        assert stages.phase_variation < 1e-6
 
 
 class TestMonai:

@@ -101,6 +101,17 @@ def exact_padding(kernel_size: int, stride: int) -> tuple[int, int]:
     return padding, 2 * padding + stride - kernel_size
 
 
+def _better_kernel(kernel_size: int, stride: int) -> str:
+    """The nearest kernels with which phases have equally many taps and the output lies in its place.
+
+    Those are the multiples of the stride that exceed it by an even number, so that both sides are padded alike.
+    """
+    step = stride if stride % 2 == 0 else 2 * stride
+    below = stride + (kernel_size - stride) // step * step
+    sizes = [size for size in (below + step, below) if size >= stride and size != kernel_size]
+    return "Use " + ", or ".join(f"kernel_size={size} with padding={(size - stride) // 2}" for size in sizes)
+
+
 def _not_repeatable(e: Evidence) -> Iterator[Finding]:
     if e.subject.repeat_error > 1e-6:
         yield Finding(
@@ -132,16 +143,13 @@ def _stride(e: Evidence) -> Iterator[Finding]:
         if layer.divides:
             continue
         k, s = layer.kernel_size[0], layer.stride[0]
-        better = math.ceil(k / s) * s
-        padding, output_padding = exact_padding(better, s)
-        extra = f", output_padding={output_padding}" if output_padding else ""
         taps = sorted({-(-(k - a) // s) * -(-(k - b) // s) for a in range(s) for b in range(s)})
         yield Finding(
             "stride-does-not-divide-kernel",
             "defect",
             f"The stride of {s} does not divide the kernel of {k}: output pixels see {_words(taps)} input pixels by "
             f"turns, so that even equal weights make a checkerboard.",
-            f"Use kernel_size={better} with padding={padding}{extra}.",
+            f"{_better_kernel(k, s)}.",
             "inspected",
             layer.where,
         )
@@ -307,14 +315,13 @@ def _shift(e: Evidence) -> Iterator[Finding]:
     if not any(abs(value) >= SHIFT_PX for value in shift):
         return
     uneven = e.of(UnevenPad)
-    transposed = [layer for layer in e.of(TransposedLayer) if (layer.kernel_size[0] - layer.stride[0]) % 2]
+    transposed = [t for t in e.of(TransposedLayer) if not t.divides or (t.kernel_size[0] - t.stride[0]) % 2]
     fix, where = "Centre the filter: pad both sides alike, with a kernel as odd or even as the scale asks for.", ""
     if uneven:
         fix = "Pad both sides alike and blur with an odd kernel, such as (1, 2, 1) / 4."
         where = uneven[0].where
     elif transposed:
-        k = transposed[0].kernel_size[0] + 1
-        fix = f"Use kernel_size={k} with padding={exact_padding(k, transposed[0].stride[0])[0]}, which can be centred."
+        fix = f"{_better_kernel(transposed[0].kernel_size[0], transposed[0].stride[0])}; it can be centred."
         where = transposed[0].where
     guide = ", with the guide used here" if e.subject.guide else ""
     yield Finding(
