@@ -220,15 +220,20 @@ def _multiply(
     padded: Tensor, origin: Pair, window: tuple[Window, Window], matrix: Tensor, bias: Tensor | None, out: Tensor
 ) -> None:
     """``out = patches @ matrix + bias``, a row of taps at a time where that is faster."""
+    # torch.export differentiates the operators that it records, which those with `out=` do not allow.
+    destination = None if torch.compiler.is_compiling() else out
     first = True
     for part, taps in _tap_rows(window, padded.shape[3], whole=padded.dtype.itemsize < 4):
         patches = _gather(padded, origin, part, 1)[0]
         if not first:
             out.addmm_(patches, matrix[taps])
-        elif bias is None:
-            torch.mm(patches, matrix[taps], out=out)
+            continue
+        if bias is None:
+            product = torch.mm(patches, matrix[taps], out=destination)
         else:
-            torch.addmm(bias, patches, matrix[taps], out=out)
+            product = torch.addmm(bias, patches, matrix[taps], out=destination)
+        if destination is None:
+            out.copy_(product)
         first = False
 
 
