@@ -267,7 +267,8 @@ def _border(e: Evidence) -> Iterator[Finding]:
         "uneven-border",
         "defect" if fixed else "note",
         f"{_capital(_border_text(e.border))}: {'a filter' if fixed else 'learned layers'} with zeros around the image.",
-        "Pad by replication instead of with zeros (padding_mode='replicate').",
+        "Pad by replication instead of with zeros: padding_mode='replicate' of a convolution; a transposed one "
+        "has no such mode, so replicate-pad its input by a pixel and crop its output.",
         "measured",
     )
 
