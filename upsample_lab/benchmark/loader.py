@@ -3,9 +3,10 @@
 The candidates take turns, so that whatever else the machine does falls on all of them; the figures are medians.
 """
 
+import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from statistics import median
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from upsample_lab.benchmark.table import Table
+from upsample_lab.benchmark.timing import machine
 from upsample_lab.data import BatchLoader
 
 SHAPES = {"MNIST": (60_000, 1, 28, 28), "CIFAR-10": (50_000, 3, 32, 32)}
@@ -50,7 +53,21 @@ class PerSampleDataset(Dataset):
         return self._to_tensor(Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array))
 
 
-def run(batch_size: int = 128, rounds: int = 9, batch_count: int = 60) -> list[LoaderRow]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this suite."""
+    parser.add_argument("--batch", type=int, default=128, help="images in a batch (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=9, help="turns of each loader (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> Table:
+    """Measure every loader on images of every shape."""
+    rows = measure(arguments.batch, arguments.repeats)
+    ours = [f"{row.images} {row.images_per_sec:,.0f}" for row in rows if row.loader == "BatchLoader"]
+    summary = [f"Images a second from the batch loader: {', '.join(ours)}."]
+    return Table(f"Loaders, batch {arguments.batch}", machine(), [asdict(row) for row in rows], summary)
+
+
+def measure(batch_size: int = 128, rounds: int = 9, batch_count: int = 60) -> list[LoaderRow]:
     """Measure each loader on images of each shape.
 
     Args:

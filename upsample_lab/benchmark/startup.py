@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+
+from upsample_lab.benchmark.table import Table
+from upsample_lab.benchmark.timing import machine
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 SETTINGS = ("data.fallback=null", "trainer.max_steps=20", "trainer.log_every_steps=1")
@@ -27,7 +31,20 @@ class StartupRow:
     peak_memory_mib: float  # largest resident memory of the process in any round
 
 
-def run(rounds: int = 3) -> list[StartupRow]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this suite."""
+    parser.add_argument("--repeats", type=int, default=3, help="starts of each command (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> Table:
+    """Measure every command line; MNIST is read from the folder that UPSAMPLE_LAB_DATA names."""
+    rows = measure(arguments.repeats)
+    slowest = max(rows, key=lambda row: row.first_step_sec)
+    summary = [f"The first step ends {slowest.first_step_sec:.1f} s after the command, at most ({slowest.command})."]
+    return Table("From the command to the first training step", machine(), [asdict(row) for row in rows], summary)
+
+
+def measure(rounds: int = 3) -> list[StartupRow]:
     """Start a run of the default model on MNIST and on the built-in glyphs, several times in turn."""
     sources = {"MNIST": (), "glyphs": ("data=glyphs",)}
     times: dict[str, list[float]] = {name: [] for name in sources}
