@@ -67,6 +67,14 @@ REFUSED = {
     "name changed behind the choice": (["upsample.name=nearest"], ["upsample.name=nearest", "upsample=nearest"]),
     "folder not given": (["data=image_folder"], ["data.path", "must be given"]),
     "interpolation to nowhere": (["optim.lr=${nowhere}"], ["optim.lr", "nowhere"]),
+    "sums of channels that do not divide": (
+        ["upsample=bilinear_additive", "model.widths=[8,12]"],
+        ["upsample=bilinear_additive", "12 input channels", "8 equal groups"],
+    ),
+    "equal phases without weights": (
+        ["upsample.phase_equal=true", "upsample.kernel_size=2", "model.scale=4", "model.widths=[8]"],
+        ["upsample.phase_equal=true", "at least the scale"],
+    ),
     "unknown launcher": (["hydra/launcher=nowhere"], ["hydra/launcher=nowhere", "basic"]),
     "unknown preset": (["experiment=defualt"], ["experiment=defualt", "did you mean default?"]),
 }

@@ -16,6 +16,7 @@ import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -327,6 +328,11 @@ class ModelOptions:
         return self.scale ** len(self.widths)
 
 
+def decoder_channels(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Input and output channels of each decoder stage's upsampler: the widths mirrored, the last one kept."""
+    return list(pairwise([*reversed(widths), widths[0]]))
+
+
 @option("model", "small")
 @option("model", "medium")
 @dataclass
@@ -585,6 +591,9 @@ def check_values(config: Any) -> None:
 
 def _check_training(config: TrainConfig) -> None:
     _check_sizes(config.data, config.model)
+    if isinstance(config.model, ConvolutionalModel):
+        for in_channels, out_channels in decoder_channels(config.model.widths):
+            config.upsample.check_stage(in_channels, out_channels, config.model.scale)
     _check_loss(config)
 
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small_sets import SmallMnist
+
+from tests.data.small_sets import SmallMnist
 
 
 @pytest.fixture

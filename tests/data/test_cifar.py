@@ -7,8 +7,8 @@ import tarfile
 
 import numpy as np
 import pytest
-from small_sets import md5, remote
 
+from tests.data.small_sets import md5, remote
 from upsample_lab.data.cifar import CIFAR10, CifarSource, load_cifar, parse_batch, prepare_cifar
 from upsample_lab.data.sets import DataError
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from small_sets import SmallMnist
 
 import upsample_lab.data as data
+from tests.data.small_sets import SmallMnist
 from upsample_lab.data import DataError, Prepared, cifar, dataset_digest, load_images, mnist, prepare
 from upsample_lab.data.sets import ImageSets, split_sets
 
@@ -204,7 +204,9 @@ def test_each_configuration_explains_itself(path):
 REAL = Path(os.environ.get("UPSAMPLE_LAB_DATA", "data"))
 
 
-@pytest.mark.skipif(not (REAL / "MNIST" / "raw").is_dir(), reason="no MNIST below UPSAMPLE_LAB_DATA or data/")
+@pytest.mark.skipif(
+    not list(REAL.glob("MNIST/raw/train-images-idx3-ubyte*")), reason="no MNIST below UPSAMPLE_LAB_DATA or data/"
+)
 def test_the_real_mnist(config_of, caplog):
     caplog.set_level(logging.INFO)
     config = config_of("mnist", root=str(REAL), validation_count=5000)

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from small_sets import md5, remote
 
+from tests.data.small_sets import md5, remote
 from upsample_lab.data.download import RemoteFile, fetch
 from upsample_lab.data.sets import DataError
 
@@ -184,3 +184,13 @@ def test_a_folder_that_cannot_be_written(tmp_path, mirror):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="cannot be written to"):
         fetch([FILE], tmp_path / "file" / "below", [mirror({}).url], 5)
+
+
+def test_a_download_that_fails_leaves_no_folder_behind(tmp_path, mirror):
+    with pytest.raises(DataError):
+        fetch([FILE], tmp_path / "data" / "MNIST" / "raw", [mirror({}).url], 5)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError):
+        fetch([FILE], tmp_path / "data" / "MNIST" / "raw", [mirror({}).url], 5)
+    assert [path.name for path in tmp_path.rglob("*")] == ["data"], "a folder of the user's own stays"

@@ -5,8 +5,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from small_sets import idx_bytes
 
+from tests.data.small_sets import idx_bytes
 from upsample_lab.data.idx import read_idx_images
 from upsample_lab.data.sets import DataError
 

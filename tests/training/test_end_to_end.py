@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import load_script
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.conftest import ROOT, TINY, load_script
 from upsample_lab.cli.main import run_script
 from upsample_lab.config import EvaluateConfig
 from upsample_lab.metrics import QualityMeter
@@ -157,20 +159,30 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     assert result(run) == result(tmp_path / "out" / "whole" / run.name)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+KILLED = """
+import os, signal, sys
+from tests.conftest import ROOT, TINY, load_script
+from upsample_lab.training.loop import Training
+
+original = Training.step
+
+def step_then_vanish(training):
+    rate = original(training)
+    if training.progress.step + 1 == 15:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rate
+
+Training.step = step_then_vanish
+load_script("train").main(sys.argv[1:])
+"""
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(train: Train, tmp_path: Path) -> None:
     """The process vanishes at step 15: no handler runs, the status still says running, the last save was at step 10."""
     assert train("experiment.name=whole") == 0
-    child = os.fork()
-    if child == 0:
-        try:
-            InterruptAt(monkeypatch, 15, signal.SIGKILL)
-            train()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    words = [*TINY, f"output_root={tmp_path / 'out'}"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words], cwd=ROOT, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     run = only_run(tmp_path)
     assert json.loads((run / "status.json").read_text())["state"] == "running"
     assert train() == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from upsampler_cases import SCALES, image
 
+from tests.upsamplers.upsampler_cases import SCALES, image
 from upsample_lab.upsamplers.bilinear_additive import bilinear_additive
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from upsampler_cases import SCALES, image, interior
 
+from tests.upsamplers.upsampler_cases import SCALES, image, interior
 from upsample_lab.upsamplers import build_upsampler
 from upsample_lab.upsamplers._blur import blur, blur_taps
 

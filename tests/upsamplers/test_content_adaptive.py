@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 import torch
-from upsampler_cases import SCALES, build, image
 
+from tests.upsamplers.upsampler_cases import SCALES, build, image
 from upsample_lab.resize import resize
 from upsample_lab.upsamplers.carafe import Carafe, reassemble
 from upsample_lab.upsamplers.dysample import DySample, sample

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from upsampler_cases import IN_CHANNELS, OUT_CHANNELS, SCALES, VARIANTS, build, guide_for, image, label
 
+from tests.upsamplers.upsampler_cases import IN_CHANNELS, OUT_CHANNELS, SCALES, VARIANTS, build, guide_for, image, label
 from upsample_lab.upsamplers import Algorithms
 from upsample_lab.upsamplers._formula import evaluate
 

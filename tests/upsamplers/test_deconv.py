@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from upsampler_cases import image, interior
 
+from tests.upsamplers.upsampler_cases import image, interior
 from upsample_lab.resize import resize
 from upsample_lab.upsamplers import build_upsampler
 from upsample_lab.upsamplers._channels import matching_channels

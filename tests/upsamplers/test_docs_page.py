@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from upsampler_cases import NAMES
 
+from tests.upsamplers.upsampler_cases import NAMES
 from upsample_lab.upsamplers.table import cost_table, definition_table, option_table, upsamplers_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "upsamplers.md"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from upsampler_cases import SCALES, image
 
+from tests.upsamplers.upsampler_cases import SCALES, image
 from upsample_lab.upsamplers import build_upsampler
 from upsample_lab.upsamplers.fourier import Fourier, dirichlet_matrix
 

@@ -10,8 +10,8 @@ import torch
 from scipy import signal
 from scipy.special import i0
 from torch import Tensor
-from upsampler_cases import SCALES
 
+from tests.upsamplers.upsampler_cases import SCALES
 from upsample_lab.resize import KERNELS, Kernel, interpolation_matrix, phase_taps
 from upsample_lab.upsamplers.kaiser import TAPS, _bessel_i0, kaiser_beta, kaiser_sinc
 

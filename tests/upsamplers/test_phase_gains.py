@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from upsampler_cases import SCALES, interior, phase_gains
 
+from tests.upsamplers.upsampler_cases import SCALES, interior, phase_gains
 from upsample_lab.upsamplers import Upsampler, build_upsampler
 
 EQUAL: list[tuple[str, dict[str, Any]]] = [

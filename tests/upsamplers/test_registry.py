@@ -8,8 +8,8 @@ import re
 from typing import Any
 
 import pytest
-from upsampler_cases import NAMES
 
+from tests.upsamplers.upsampler_cases import NAMES
 from upsample_lab.config import GROUPS, choices, option_values, rule_of
 from upsample_lab.upsamplers import UPSAMPLERS, Upsampler, build_upsampler
 

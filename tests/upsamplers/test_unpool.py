@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from upsampler_cases import SCALES, build, image
 
+from tests.upsamplers.upsampler_cases import SCALES, build, image
 from upsample_lab.upsamplers.unpool import unpool
 
 

@@ -11,8 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from upsampler_cases import IN_CHANNELS, NAMES, OUT_CHANNELS, SCALES, VARIANTS, build, guide_for, image, interior, label
 
+from tests.upsamplers.upsampler_cases import (
+    IN_CHANNELS,
+    NAMES,
+    OUT_CHANNELS,
+    SCALES,
+    VARIANTS,
+    build,
+    guide_for,
+    image,
+    interior,
+    label,
+)
 from upsample_lab.upsamplers import Algorithms, build_upsampler
 
 variants = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=label)

@@ -3,10 +3,20 @@
 To be read in this order: `geometry` (where a tap falls), `definition` (three loops over taps), `algorithms` (the three
 readings of one trilinear form), `autograd` (whose derivatives are each other), then one file an algorithm: `matrix`,
 `im2col`, `zero_insert`, `polyphase`, and `blocks`, the fast one. `functional`, `checks`, `layout` and `modules` give
-them torch's face.
+them torch's face. `arithmetic` counts: sizes, receptive fields, parameters, multiplications, and which layers invert
+which.
 """
 
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS
+from .arithmetic import (
+    Layer,
+    ReceptiveField,
+    conv_output_size,
+    conv_transpose_output_size,
+    inverting_output_padding,
+    plan_sizes,
+    receptive_field,
+)
 from .functional import conv2d, conv_transpose2d
 from .matrix import conv_matrix
 from .modules import Conv2d, ConvTranspose2d
@@ -16,7 +26,14 @@ __all__ = [
     "CONV_TRANSPOSE2D_ALGORITHMS",
     "Conv2d",
     "ConvTranspose2d",
+    "Layer",
+    "ReceptiveField",
     "conv2d",
     "conv_matrix",
+    "conv_output_size",
     "conv_transpose2d",
+    "conv_transpose_output_size",
+    "inverting_output_padding",
+    "plan_sizes",
+    "receptive_field",
 ]

@@ -73,6 +73,7 @@ def fetch(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str], tim
             raise DataError(f"data.mirrors: {mirror!r} must begin with https:// or http://")
     if not mirrors:
         raise DataError("data.mirrors is empty, so nothing can be downloaded")
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -85,6 +86,17 @@ def fetch(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str], tim
         raise DataError(f"{folder}: another process has held {LOCK_NAME} for {LOCK_WAIT_SEC:.0f} s") from error
     except OSError as error:
         raise DataError(f"{folder}: cannot be written to ({error.strerror or error})") from error
+    except DataError:
+        _remove_empty(new_folders)
+        raise
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Take back folders, the deepest first, that hold nothing but a download's lock."""
+    for folder in folders:
+        if {path.name for path in folder.iterdir()} <= {LOCK_NAME}:
+            (folder / LOCK_NAME).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def _legend(plan: SizePlan) -> str:
     return "\n".join(
         [
             f"shift_px: how far the kernel lies from the middle of the {plan.scale}×{plan.scale} pixels it stands for.",
-            "uneven: neighbouring pixels get different numbers of taps: a checkerboard even where all weights are equal.",
+            "uneven: neighbouring pixels get different numbers of taps: a checkerboard even from equal weights.",
             "gaps: some pixels get no tap at all and hold only the bias.",
         ]
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from upsample_lab.config import decoder_channels
 from upsample_lab.conv import Conv2d
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.layers import make_activation, make_norm
@@ -95,8 +96,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         self.from_latent = nn.Sequential(from_latent, make_norm(norm, widths[-1]), make_activation(activation))
 
         self.decoder = nn.ModuleList()
-        mirrored = [*reversed(widths), widths[0]]
-        for stage, (c_in, c_out) in enumerate(pairwise(mirrored)):
+        for stage, (c_in, c_out) in enumerate(decoder_channels(widths)):
             with seeded(seed, f"decoder {stage}"):
                 self.decoder.append(DecoderStage(make_upsampler(c_in, c_out), **style))
         with seeded(seed, "output"):
