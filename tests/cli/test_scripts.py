@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import TINY
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ("train", "evaluate")
 
@@ -79,6 +81,15 @@ def test_a_run_directory_that_is_none(tmp_path: Path) -> None:
     answer = call(tmp_path, "evaluate", f"run={tmp_path}")
     assert answer.returncode == 2
     assert "config.yaml: no such file" in answer.stderr.splitlines()[0]
+
+
+def test_a_sweep_in_a_process_of_its_own(tmp_path: Path) -> None:
+    words = [*TINY, "trainer.max_steps=1", "upsample=deconv,nearest", "seed=0,1"]
+    answer = call(tmp_path, "train", "-m", *words)
+    assert answer.returncode == 0, answer.stderr
+    assert "4 of 4 runs complete" in answer.stdout
+    assert "Traceback" not in answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
 def test_configuration_can_be_printed(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -193,12 +195,23 @@ def leaf_keys(config: DictConfig) -> list[str]:
     return keys
 
 
+@contextmanager
+def _hydra_set_aside() -> Iterator[None]:
+    """Make room for a composition inside a job of a sweep, where Hydra is initialised already and allows no second."""
+    hydra = GlobalHydra.instance()
+    outer, hydra.hydra = hydra.hydra, None
+    try:
+        yield
+    finally:
+        hydra.hydra = outer
+
+
 @cache
 def _base(config_name: str, groups: tuple[tuple[str, str], ...], hydra_words: tuple[str, ...] = ()) -> DictConfig:
     """The configuration with its groups chosen and no value changed, Hydra's own node included."""
     words = [*hydra_words, *(f"{group}={choice}" for group, choice in groups)]
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
+        with _hydra_set_aside(), initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
             return compose(config_name, overrides=words, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).partition("Config search path")[0]
