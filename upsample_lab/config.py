@@ -30,7 +30,9 @@ CONFIG_DIR = PACKAGED_CONFIGS if PACKAGED_CONFIGS.is_dir() else Path(__file__).p
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be run, told in one line. Scripts end with exit status 2 on it."""
+    """A configuration that cannot be run, told in one line. Scripts end with its exit status."""
+
+    exit_status: ClassVar[int] = 2
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -17,9 +17,11 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import ROOT, TINY, load_script
+from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import run_script
 from upsample_lab.config import EvaluateConfig
 from upsample_lab.metrics import QualityMeter
+from upsample_lab.training.run import RunDirectory, run_path
 from upsample_lab.training.tracking import TEST_METRICS, TIMES, TRAIN_METRICS, VAL_METRICS, read_metrics
 
 Train = Callable[..., int]
@@ -121,6 +123,31 @@ def test_fresh_starts_beside_the_old_run_and_repeats_it_exactly(train: Train, tm
     first = only_run(tmp_path)
     assert train("run.mode=fresh") == 0
     assert result(first.with_name(f"{first.name}-2")) == result(first)
+
+
+def test_a_run_that_another_process_holds_is_left_alone(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose_one("train", [*TINY, f"output_root={tmp_path / 'out'}"])
+    run = RunDirectory(run_path(config))
+    with run.locked():
+        run.set_status("running")
+        assert train() == 3
+    err = capsys.readouterr().err
+    assert f"{run.path} is being worked on by process {os.getpid()}" in err
+    assert err.count("\n") == 1
+    assert {path.name for path in run.path.iterdir()} == {".lock", "status.json"}
+
+
+def test_ctrl_c_before_the_first_step_ends_quietly(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("upsample_lab.data.load_images", interrupted)
+    assert train() == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 class InterruptAt:

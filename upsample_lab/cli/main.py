@@ -12,7 +12,7 @@ from typing import Any
 
 from upsample_lab.config import ConfigError
 
-EXIT_FAILED, EXIT_BAD_REQUEST, EXIT_HELD = 1, 2, 3
+EXIT_INTERRUPTED = 130
 
 
 class BadRequest(ConfigError):
@@ -34,12 +34,15 @@ def _run(config_name: str, usage: str, run: Callable[[Any], int], words: list[st
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Run `work`; a `ConfigError` becomes one line on stderr and status 2."""
+    """Run `work`; a `ConfigError` becomes one line on stderr and its exit status."""
     try:
         return work()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_BAD_REQUEST
+        return error.exit_status
+    except KeyboardInterrupt:  # before a run could save, or a second time
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as in `| head`: no complaint
         return 0

@@ -24,7 +24,9 @@ DIGEST_LENGTH = 8
 
 
 class RunHeld(ConfigError):
-    """Another process is working on the run. Scripts end with exit status 3 on it."""
+    """Another process is working on the run."""
+
+    exit_status = 3
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -103,6 +103,8 @@ def _train(
 
     for note in parts.images.notes:
         display.warn(note)
+    parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    display.say(f"{run.path.name}: {len(parts.images.train):,} images, {parameters:,} parameters, {parts.where.device}")
     run.set_status(RUNNING)
     try:
         run.write_config(config)
