@@ -262,7 +262,9 @@ def _repeat(image: Tensor, scale: int) -> Tensor:
         blocks = image.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, scale, -1, scale, -1)
         return blocks.reshape(batch, scale * height, scale * width, channels).contiguous().permute(0, 3, 1, 2)
     blocks = image[:, :, :, None, :, None].expand(-1, -1, -1, scale, -1, scale)
-    return blocks.reshape(batch, channels, scale * height, scale * width).contiguous()  # one pixel: no view of it
+    # A copy made in so many words: torch 2.11 compiles `reshape`, which may be a view, to a gradient of zero.
+    copy = blocks.clone(memory_format=torch.contiguous_format)
+    return copy.view(batch, channels, scale * height, scale * width)
 
 
 def _sum_blocks(image: Tensor, scale: int) -> Tensor:

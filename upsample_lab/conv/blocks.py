@@ -130,7 +130,7 @@ def _padded_blocks(x: Tensor, rows: list[Window], columns: list[Window]) -> Iter
     batch, c, height, width = x.shape
     top, bottom = _reach(rows, height)
     left, right = _reach(columns, width)
-    numbers = max((_numbers((r, q), c, x) for r in rows for q in columns), default=1)
+    numbers = max([1, *[_numbers((r, q), c, x) for r in rows for q in columns]])
     count = _at_a_time(batch, numbers, x)
     pixels = x.permute(0, 2, 3, 1)
     in_place = (top, bottom, left, right) == (0, 0, 0, 0) and pixels.is_contiguous()
@@ -146,9 +146,9 @@ def _padded_blocks(x: Tensor, rows: list[Window], columns: list[Window]) -> Iter
 
 def _reach(windows: list[Window], size: int) -> Pair:
     """How far the windows of one axis reach before and behind an image of ``size`` pixels."""
-    before = max((-window.first for window in windows), default=0)
-    behind = max((window.last - (size - 1) for window in windows), default=0)
-    return max(before, 0), max(behind, 0)
+    before = [-window.first for window in windows]
+    behind = [window.last - (size - 1) for window in windows]
+    return max([0, *before]), max([0, *behind])
 
 
 def _numbers(window: tuple[Window, Window], channels: int, x: Tensor) -> int:
