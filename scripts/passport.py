@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from upsample_lab.cli.compose import compose_grid
 from upsample_lab.cli.main import asks_help, guarded, print_help
-from upsample_lab.config import choices
+from upsample_lab.settings import choices
 
 USAGE = """
 Measure an upsampler alone: gains of its phases, responses, borders, shifts, cost, and what is wrong with it.

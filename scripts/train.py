@@ -6,7 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from upsample_lab.cli.main import asks_help, guarded, print_help
-from upsample_lab.config import ConfigError, TrainConfig
+from upsample_lab.config import TrainConfig
+from upsample_lab.settings import ConfigError
 
 if TYPE_CHECKING:
     from upsample_lab.training.session import Outcome

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from upsample_lab.cli.compose import command_words, compose_grid, compose_one, groups_of, is_sweep
-from upsample_lab.config import GROUPS, ConfigError, choices, load_option, option_values, rule_of
+from upsample_lab.config import load_option
+from upsample_lab.settings import GROUPS, ConfigError, choices, option_values, rule_of
 
 REFUSED = {
     # words: what the message must contain
@@ -183,7 +184,7 @@ def test_hydra_composes_what_we_checked() -> None:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from upsample_lab.config import CONFIG_DIR
+    from upsample_lab.settings import CONFIG_DIR
 
     words = [
         "upsample=nearest",

@@ -1,86 +1,37 @@
 """The schema of every configuration group, and the checks that run before anything starts.
 
 Each group is a dataclass; the values live in `configs/` and nowhere else, so no field has a default here. A field says
-what it means and what it allows (`setting`), and from that one place come the checks, their messages and the help page.
-This module imports no torch: help and configuration errors answer at once.
+what it means and what it allows (`setting`, see `settings.py`), and from that one place come the checks, their messages
+and the help page. This module imports no torch: help and configuration errors answer at once.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
-import re
-import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-PACKAGED_CONFIGS = Path(__file__).parent / "_configs"  # where a wheel puts them
-CONFIG_DIR = PACKAGED_CONFIGS if PACKAGED_CONFIGS.is_dir() else Path(__file__).parents[1] / "configs"
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be run, told in one line. Scripts end with its exit status."""
-
-    exit_status: ClassVar[int] = 2
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# One field: its meaning, its range
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a field means and allows.
-
-    help       one line for the help page
-    low, high  inclusive bounds; `above`, an exclusive lower bound; for lists they hold for each item
-    choices    the allowed words
-    pattern    a regular expression for the whole word, with `pattern_help` to say it in words
-    odd        only odd numbers
-    identity   whether the value decides the result of a run (and so belongs to its digest)
-    """
-
-    help: str
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None
-    choices: tuple[str, ...] = ()
-    pattern: str | None = None
-    pattern_help: str = ""
-    odd: bool = False
-    identity: bool = True
-
-
-def setting(help: str, **rule: Any) -> Any:
-    """A dataclass field without a default (those live in `configs/`) that carries its `Rule`."""
-    return field(default=MISSING, metadata={"rule": Rule(help, **rule)})
-
-
-T = TypeVar("T", bound=type)
-GROUPS: dict[str, dict[str, type]] = {}
-
-
-def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorator that keeps its argument's type
-    """Register a dataclass as the schema of `configs/<group>/<name>.yaml`."""
-
-    def register(cls: T) -> T:
-        GROUPS.setdefault(group, {})[name] = cls
-        ConfigStore.instance().store(group=group, name=f"{name}_schema", node=cls, provider="upsample_lab")
-        return cls
-
-    return register
-
+from upsample_lab.settings import (
+    GROUPS,
+    ConfigError,
+    allowed_text,
+    check_leaf,
+    choices,
+    leaves,
+    nearest,
+    option,
+    option_values,
+    setting,
+    show,
+)
 
 # ----------------------------------------------------------------------------------------------------------------------
 # upsample=
@@ -234,7 +185,7 @@ def upsample_options(name: str, given: dict[str, Any]) -> UpsampleOptions:
             raise ConfigError(f"upsample.{key}={value}: unknown; the options of {name} are {known}")
         if type(value) is not typing.get_type_hints(cls)[key]:
             raise ConfigError(f"upsample.{key}={value!r}: must be {allowed_text(cls, key)}")
-        _check_leaf(f"upsample.{key}", cls, key, value)
+        check_leaf(f"upsample.{key}", cls, key, value)
     options: UpsampleOptions = cls(name=name, **{**values, **given})
     options.check()
     return options
@@ -471,24 +422,6 @@ ConfigStore.instance().store(name="train_schema", node=TrainConfig, provider="up
 # Reading values
 
 
-@cache
-def choices(group: str) -> tuple[str, ...]:
-    """The names that `group=` takes: the YAML files of its folder."""
-    return tuple(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
-
-
-def option_values(group: str, name: str) -> dict[str, Any]:
-    """The values of `configs/<group>/<name>.yaml`, for the library's own use where no configuration was composed."""
-    path = CONFIG_DIR / group / f"{name}.yaml"
-    if not path.is_file():
-        raise ConfigError(
-            f"{group}={name}: unknown; choose one of {', '.join(choices(group))}{nearest(name, choices(group))}"
-        )
-    values = typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path), resolve=True))
-    values.pop("defaults", None)
-    return values
-
-
 def load_option(group: str, name: str) -> Any:
     """`option_values` as the group's dataclass."""
     schema = OmegaConf.structured(GROUPS[group][name]) if name in GROUPS.get(group, {}) else None
@@ -516,75 +449,10 @@ def read_train_config(path: Path) -> TrainConfig:
 # Checks
 
 
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """`; did you mean X?` for the closest of the allowed words, or nothing when none is close."""
-    close = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def rule_of(cls: type, name: str) -> Rule | None:
-    """The rule of a dataclass's field, or None where it has none."""
-    for item in dataclasses.fields(cls):
-        if item.name == name:
-            return item.metadata.get("rule")
-    return None
-
-
-def allowed_text(cls: type, name: str) -> str:
-    """What a field allows, in words: `an integer from 2 to 8`."""
-    rule = rule_of(cls, name) or Rule("")
-    hint = typing.get_type_hints(cls)[name]
-    optional = _is_optional(hint)
-    base = _strip_optional(hint)
-    if rule.choices:
-        text = "one of " + ", ".join(rule.choices)
-    elif rule.pattern:
-        text = rule.pattern_help
-    else:
-        text = _type_text(base, rule) + _range_text(rule)
-    return text + (" or null" if optional else "")
-
-
-def takes_truth(cls: type, name: str) -> bool:
-    """Whether a field is true or false."""
-    return typing.get_type_hints(cls)[name] is bool
-
-
-def _is_optional(hint: Any) -> bool:
-    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
-
-
-def _strip_optional(hint: Any) -> Any:
-    if not _is_optional(hint):
-        return hint
-    return next(part for part in typing.get_args(hint) if part is not type(None))
-
-
-def _type_text(hint: Any, rule: Rule) -> str:
-    if typing.get_origin(hint) is list:
-        item = {int: "integers", float: "numbers", str: "words"}[typing.get_args(hint)[0]]
-        return f"a list of at least one, such as [32,64], of {item}" if item == "integers" else f"a list of {item}"
-    if hint is int and rule.odd:
-        return "an odd integer"
-    return {int: "an integer", float: "a number", str: "a word", bool: "true or false"}.get(hint, "a group of settings")
-
-
-def _range_text(rule: Rule) -> str:
-    if rule.low is not None and rule.high is not None:
-        return f" from {rule.low:g} to {rule.high:g}" if rule.high < 1e6 else f" from {rule.low:g} to {int(rule.high)}"
-    if rule.above is not None and rule.high is not None:
-        return f" above {rule.above:g} and at most {rule.high:g}"
-    if rule.above is not None:
-        return f" above {rule.above:g}"
-    if rule.low is not None:
-        return f" from {rule.low:g} up"
-    return ""
-
-
 def check_values(config: Any) -> None:
     """Check a composed configuration, each value and then the whole. Raises `ConfigError` with one line."""
-    for key, cls, name, value in _leaves(config):
-        _check_leaf(key, cls, name, value)
+    for key, cls, name, value in leaves(config):
+        check_leaf(key, cls, name, value)
     if isinstance(getattr(config, "upsample", None), UpsampleOptions):
         config.upsample.check()
     if isinstance(config, TrainConfig):
@@ -599,49 +467,6 @@ def _check_training(config: TrainConfig) -> None:
     _check_loss(config)
 
 
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, type, str, Any]]:
-    for item in dataclasses.fields(node):
-        value = getattr(node, item.name)
-        if dataclasses.is_dataclass(value):
-            yield from _leaves(value, f"{prefix}{item.name}.")
-        else:
-            yield f"{prefix}{item.name}", type(node), item.name, value
-
-
-def _check_leaf(key: str, cls: type, name: str, value: Any) -> None:
-    rule = rule_of(cls, name)
-    if rule is None or value is None:
-        return
-    items: Sequence[Any] = value if isinstance(value, list) else [value]
-    ok = len(items) > 0 and all(_within(rule, item) for item in items)
-    if not ok:
-        hint = nearest(str(value), rule.choices)
-        raise ConfigError(f"{key}={_show(value)}: must be {allowed_text(cls, name)}{hint}")
-
-
-def _within(rule: Rule, value: Any) -> bool:
-    if rule.choices:
-        return str(value) in rule.choices
-    if rule.pattern is not None:
-        return re.fullmatch(rule.pattern, str(value)) is not None
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    if isinstance(value, str | bool):
-        return value != ""
-    return (
-        (not rule.odd or value % 2 == 1)
-        and (rule.low is None or value >= rule.low)
-        and (rule.high is None or value <= rule.high)
-        and (rule.above is None or value > rule.above)
-    )
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ",".join(map(str, value)) + "]"
-    return "''" if value == "" else str(value)
-
-
 def _check_sizes(data: DataOptions, model: ModelOptions) -> None:
     size: int = data.image_size  # type: ignore[attr-defined]  # every concrete dataset has one
     stride, stages = model.total_stride, len(model.widths)
@@ -650,9 +475,9 @@ def _check_sizes(data: DataOptions, model: ModelOptions) -> None:
     below, above = size // stride * stride, (size // stride + 1) * stride
     sizes = f"{below} or {above}" if below else f"{above}"
     fits = max((n for n in range(1, stages) if size % model.scale**n == 0), default=0)
-    fewer = f"{fits} of the stages, e.g. model.widths={_show(model.widths[:fits])}" if fits else "another model.scale"
+    fewer = f"{fits} of the stages, e.g. model.widths={show(model.widths[:fits])}" if fits else "another model.scale"
     raise ConfigError(
-        f"model.widths={_show(model.widths)}: {stages} stages of scale {model.scale} divide the image by {stride}, and "
+        f"model.widths={show(model.widths)}: {stages} stages of scale {model.scale} divide the image by {stride}, and "
         f"{size} pixels (data={data.name}) is not a multiple of it; use images of {sizes} pixels, or {fewer}"
     )
 

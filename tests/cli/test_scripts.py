@@ -40,7 +40,7 @@ def test_help_answers_without_torch(tmp_path: Path, script: str, flag: str) -> N
 
 def test_help_lists_every_group_and_choice(tmp_path: Path) -> None:
     from upsample_lab.cli.compose import groups_of
-    from upsample_lab.config import choices
+    from upsample_lab.settings import choices
 
     page = call(tmp_path, "train", "--help").stdout
     for group in groups_of("train"):

@@ -12,8 +12,8 @@ import pytest
 
 from upsample_lab.cli.compose import compose_grid, compose_one
 from upsample_lab.cli.main import BadRequest
-from upsample_lab.config import ConfigError
 from upsample_lab.passport.command import folder_name, run, title
+from upsample_lab.settings import ConfigError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "passport.py"
 SMALL = ["size=16", "in_channels=4", "out_channels=4", "device=cpu"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.config import ConfigError
+from upsample_lab.settings import ConfigError
 from upsample_lab.training.run import RunDirectory, RunHeld, attempts, digest, run_name, run_path
 
 DECIDES = [

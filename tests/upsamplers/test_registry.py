@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.upsamplers.upsampler_cases import NAMES
-from upsample_lab.config import GROUPS, choices, option_values, rule_of
+from upsample_lab.settings import GROUPS, choices, option_values, rule_of
 from upsample_lab.upsamplers import UPSAMPLERS, Upsampler, build_upsampler
 
 

@@ -25,15 +25,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from upsample_lab.config import (
-    CONFIG_DIR,
-    ConfigError,
-    allowed_text,
-    check_values,
-    choices,
-    nearest,
-    takes_truth,
-)
+from upsample_lab.config import check_values
+from upsample_lab.settings import CONFIG_DIR, ConfigError, allowed_text, choices, nearest, takes_truth
 
 
 @dataclass(frozen=True)

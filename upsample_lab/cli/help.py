@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from upsample_lab.cli.compose import compose_unchecked, groups_of
-from upsample_lab.config import CONFIG_DIR, allowed_text, choices, rule_of
+from upsample_lab.settings import CONFIG_DIR, allowed_text, choices, rule_of
 
 GROUP_HELP = {
     "upsample": "the upsampling layer of every decoder stage",

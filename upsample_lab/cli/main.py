@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from upsample_lab.config import ConfigError
+from upsample_lab.settings import ConfigError
 
 EXIT_INTERRUPTED = 130
 

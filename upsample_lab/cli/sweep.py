@@ -9,7 +9,7 @@ from typing import Any
 import hydra
 
 from upsample_lab.cli.compose import compose_unchecked
-from upsample_lab.config import CONFIG_DIR
+from upsample_lab.settings import CONFIG_DIR
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 INFORMATIONAL_FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--version")

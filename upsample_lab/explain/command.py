@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from upsample_lab.cli.main import BadRequest, guarded, run_script
-from upsample_lab.config import nearest
+from upsample_lab.settings import nearest
 
 from .algebra import Derivation
 from .options import ExplainConfig, PlanConfig, derivation_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hydra.core.config_store import ConfigStore
 
-from upsample_lab.config import ConfigError, setting
+from upsample_lab.settings import ConfigError, setting
 
 from .algebra import Derivation
 

@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from upsample_lab.cli.main import BadRequest
-from upsample_lab.config import PassportConfig, load_option, option_values
+from upsample_lab.config import PassportConfig, load_option
 from upsample_lab.passport.figure import comparison_figure
 from upsample_lab.passport.measure import passport
 from upsample_lab.passport.page import comparison_page, page
 from upsample_lab.passport.record import Passport, plain
 from upsample_lab.passport.style import png
 from upsample_lab.passport.table import comparison
+from upsample_lab.settings import option_values
 from upsample_lab.upsamplers import Algorithms, build_upsampler
 
 _NAME_LENGTH = 80  # characters of a folder's name; a longer one ends in a digest

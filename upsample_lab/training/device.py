@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from upsample_lab.config import ConfigError
 from upsample_lab.models import Autoencoder
+from upsample_lab.settings import ConfigError
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 

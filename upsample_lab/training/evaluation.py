@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from upsample_lab.config import ConfigError, EvaluateConfig, TrainConfig, read_train_config
+from upsample_lab.config import EvaluateConfig, TrainConfig, read_train_config
 from upsample_lab.data import DataError, ImageSets, eval_batches, load_images, prepare
 from upsample_lab.metrics import QualityMeter, image_artifacts
 from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, build_model
+from upsample_lab.settings import ConfigError
 from upsample_lab.training import checkpoint
 from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, place
 from upsample_lab.training.files import replacing

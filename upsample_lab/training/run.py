@@ -16,7 +16,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
-from upsample_lab.config import ConfigError, MlpModel, TrainConfig, rule_of
+from upsample_lab.config import MlpModel, TrainConfig
+from upsample_lab.settings import ConfigError, rule_of
 from upsample_lab.training.files import read_json, write_json, write_text
 
 COMPLETE, RUNNING, FAILED, INTERRUPTED = "complete", "running", "failed", "interrupted"

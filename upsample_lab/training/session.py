@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upsample_lab.config import ConfigError, TrainConfig, check_values, load_option
+from upsample_lab.config import TrainConfig, check_values, load_option
+from upsample_lab.settings import ConfigError
 from upsample_lab.training.display import Display
 from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory, run_path
 from upsample_lab.training.stopping import Interrupted, StopRequest

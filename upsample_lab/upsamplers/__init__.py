@@ -13,7 +13,8 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
-from upsample_lab.config import ConfigError, option_values, upsample_options
+from upsample_lab.config import upsample_options
+from upsample_lab.settings import ConfigError, option_values
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 __all__ = ["UPSAMPLERS", "Algorithms", "Upsampler", "build_upsampler"]

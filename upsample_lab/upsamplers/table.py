@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from upsample_lab.config import GROUPS, allowed_text, option_values, rule_of
+from upsample_lab.settings import GROUPS, allowed_text, option_values, rule_of
 from upsample_lab.upsamplers import UPSAMPLERS, build_upsampler
 from upsample_lab.upsamplers.base import Upsampler
 

@@ -1,0 +1,216 @@
+"""One setting: what it means, what it allows, where its value is, and how a mistake is told.
+
+`config.py` describes every setting with these words. This module imports no torch: help and configuration errors answer
+at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+PACKAGED_CONFIGS = Path(__file__).parent / "_configs"  # where a wheel puts them
+CONFIG_DIR = PACKAGED_CONFIGS if PACKAGED_CONFIGS.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run, told in one line. Scripts end with its exit status."""
+
+    exit_status: ClassVar[int] = 2
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# One field: its meaning, its range
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field means and allows.
+
+    help       one line for the help page
+    low, high  inclusive bounds; `above`, an exclusive lower bound; for lists they hold for each item
+    choices    the allowed words
+    pattern    a regular expression for the whole word, with `pattern_help` to say it in words
+    odd        only odd numbers
+    identity   whether the value decides the result of a run (and so belongs to its digest)
+    """
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    pattern_help: str = ""
+    odd: bool = False
+    identity: bool = True
+
+
+def setting(help: str, **rule: Any) -> Any:
+    """A dataclass field without a default (those live in `configs/`) that carries its `Rule`."""
+    return field(default=MISSING, metadata={"rule": Rule(help, **rule)})
+
+
+T = TypeVar("T", bound=type)
+GROUPS: dict[str, dict[str, type]] = {}
+
+
+def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorator that keeps its argument's type
+    """Register a dataclass as the schema of `configs/<group>/<name>.yaml`."""
+
+    def register(cls: T) -> T:
+        GROUPS.setdefault(group, {})[name] = cls
+        ConfigStore.instance().store(group=group, name=f"{name}_schema", node=cls, provider="upsample_lab")
+        return cls
+
+    return register
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Values
+
+
+@cache
+def choices(group: str) -> tuple[str, ...]:
+    """The names that `group=` takes: the YAML files of its folder."""
+    return tuple(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
+
+
+def option_values(group: str, name: str) -> dict[str, Any]:
+    """The values of `configs/<group>/<name>.yaml`, for the library's own use where no configuration was composed."""
+    path = CONFIG_DIR / group / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(
+            f"{group}={name}: unknown; choose one of {', '.join(choices(group))}{nearest(name, choices(group))}"
+        )
+    values = typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path), resolve=True))
+    values.pop("defaults", None)
+    return values
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Words
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """`; did you mean X?` for the closest of the allowed words, or nothing when none is close."""
+    close = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def rule_of(cls: type, name: str) -> Rule | None:
+    """The rule of a dataclass's field, or None where it has none."""
+    for item in dataclasses.fields(cls):
+        if item.name == name:
+            return item.metadata.get("rule")
+    return None
+
+
+def allowed_text(cls: type, name: str) -> str:
+    """What a field allows, in words: `an integer from 2 to 8`."""
+    rule = rule_of(cls, name) or Rule("")
+    hint = typing.get_type_hints(cls)[name]
+    optional = _is_optional(hint)
+    base = _strip_optional(hint)
+    if rule.choices:
+        text = "one of " + ", ".join(rule.choices)
+    elif rule.pattern:
+        text = rule.pattern_help
+    else:
+        text = _type_text(base, rule) + _range_text(rule)
+    return text + (" or null" if optional else "")
+
+
+def takes_truth(cls: type, name: str) -> bool:
+    """Whether a field is true or false."""
+    return typing.get_type_hints(cls)[name] is bool
+
+
+def _is_optional(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+
+
+def _strip_optional(hint: Any) -> Any:
+    if not _is_optional(hint):
+        return hint
+    return next(part for part in typing.get_args(hint) if part is not type(None))
+
+
+def _type_text(hint: Any, rule: Rule) -> str:
+    if typing.get_origin(hint) is list:
+        item = {int: "integers", float: "numbers", str: "words"}[typing.get_args(hint)[0]]
+        return f"a list of at least one, such as [32,64], of {item}" if item == "integers" else f"a list of {item}"
+    if hint is int and rule.odd:
+        return "an odd integer"
+    return {int: "an integer", float: "a number", str: "a word", bool: "true or false"}.get(hint, "a group of settings")
+
+
+def _range_text(rule: Rule) -> str:
+    if rule.low is not None and rule.high is not None:
+        return f" from {rule.low:g} to {rule.high:g}" if rule.high < 1e6 else f" from {rule.low:g} to {int(rule.high)}"
+    if rule.above is not None and rule.high is not None:
+        return f" above {rule.above:g} and at most {rule.high:g}"
+    if rule.above is not None:
+        return f" above {rule.above:g}"
+    if rule.low is not None:
+        return f" from {rule.low:g} up"
+    return ""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Checks
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, type, str, Any]]:
+    for item in dataclasses.fields(node):
+        value = getattr(node, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", type(node), item.name, value
+
+
+def check_leaf(key: str, cls: type, name: str, value: Any) -> None:
+    rule = rule_of(cls, name)
+    if rule is None or value is None:
+        return
+    items: Sequence[Any] = value if isinstance(value, list) else [value]
+    ok = len(items) > 0 and all(_within(rule, item) for item in items)
+    if not ok:
+        hint = nearest(str(value), rule.choices)
+        raise ConfigError(f"{key}={show(value)}: must be {allowed_text(cls, name)}{hint}")
+
+
+def _within(rule: Rule, value: Any) -> bool:
+    if rule.choices:
+        return str(value) in rule.choices
+    if rule.pattern is not None:
+        return re.fullmatch(rule.pattern, str(value)) is not None
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    if isinstance(value, str | bool):
+        return value != ""
+    return (
+        (not rule.odd or value % 2 == 1)
+        and (rule.low is None or value >= rule.low)
+        and (rule.high is None or value <= rule.high)
+        and (rule.above is None or value > rule.above)
+    )
+
+
+def show(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ",".join(map(str, value)) + "]"
+    return "''" if value == "" else str(value)
