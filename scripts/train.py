@@ -58,13 +58,14 @@ def single(config: TrainConfig) -> int:
 
 def sweep(words: list[str], grid: list[TrainConfig]) -> int:
     """Run a checked grid by Hydra's launcher, then print one table of all its runs."""
+    from upsample_lab.cli.compose import quoted_words
     from upsample_lab.cli.sweep import launch
     from upsample_lab.training.display import Display
     from upsample_lab.training.session import with_available_data
     from upsample_lab.training.sweep_report import report_sweep
 
     grid = [with_available_data(config, Display()) for config in grid]  # downloads once, before the runs start
-    launch("train", sweep_job, words, multirun=True)
+    launch("train", sweep_job, quoted_words("train", words), multirun=True)
     return report_sweep(grid)
 
 

@@ -33,6 +33,7 @@ REFUSED = {
     "no widths": (["model.widths=[]"], ["model.widths=[]", "at least one"]),
     "a width of nothing": (["model.widths=[32,0]"], ["model.widths=[32,0]", "from 1 to"]),
     "number for a list": (["model.widths=32"], ["model.widths=32", "a list"]),
+    "lists for widths": (["model.widths=[[4]]"], ["model.widths=", "a list of at least one"]),
     "words for widths": (["model.widths=[a,b]"], ["model.widths", "a list"]),
     "28 pixels and three stages": (["model.widths=[8,16,32]"], ["28 pixels", "24 or 32", "model.widths=[8,16]"]),
     "28 pixels by 3": (["model.scale=3"], ["28 pixels", "27 or 36", "another model.scale"]),
@@ -177,6 +178,12 @@ def test_command_words_compose_to_the_same_configuration(words: list[str]) -> No
     ]
     config = compose_one("train", words)
     assert compose_one("train", command_words("train", config)) == config
+
+
+@pytest.mark.parametrize("path", ["/data/März/ü", "C: drive/é", "a b/c d", "naïve—run"])
+def test_paths_need_no_quotes_of_their_own(path: str) -> None:
+    assert compose_one("train", [f"output_root={path}"]).output_root == path
+    assert compose_grid("train", [f"output_root={path}", "seed=0,1"])[1].output_root == path
 
 
 def test_hydra_composes_what_we_checked() -> None:

@@ -202,6 +202,8 @@ def _within(rule: Rule, value: Any) -> bool:
         return False
     if isinstance(value, str | bool):
         return value != ""
+    if not isinstance(value, int | float):
+        return False
     return (
         (not rule.odd or value % 2 == 1)
         and (rule.low is None or value >= rule.low)

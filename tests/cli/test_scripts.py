@@ -84,12 +84,12 @@ def test_a_run_directory_that_is_none(tmp_path: Path) -> None:
 
 
 def test_a_sweep_in_a_process_of_its_own(tmp_path: Path) -> None:
-    words = [*TINY, "trainer.max_steps=1", "upsample=deconv,nearest", "seed=0,1"]
+    words = [*TINY, "trainer.max_steps=1", "upsample=deconv,nearest", "seed=0,1", "output_root=meine Läufe"]
     answer = call(tmp_path, "train", "-m", *words)
     assert answer.returncode == 0, answer.stderr
     assert "4 of 4 runs complete" in answer.stdout
     assert "Traceback" not in answer.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+    assert [path.name for path in tmp_path.iterdir()] == ["meine Läufe"]
 
 
 def test_configuration_can_be_printed(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, Vali
 from upsample_lab.config import check_values
 from upsample_lab.settings import CONFIG_DIR, ConfigError, allowed_text, choices, nearest, takes_truth
 
+PLAIN_TEXT = r"""[^,=\\'"$()\[\]{}]+"""  # nothing that means something in Hydra's grammar
+
 
 @dataclass(frozen=True)
 class Words:
@@ -121,9 +123,24 @@ def _parse(word: str, config_name: str) -> Override:
     try:
         return OverridesParser.create().parse_override(word)
     except HydraException:
+        pass
+    try:
+        return OverridesParser.create().parse_override(_quoted(word))
+    except HydraException:
         raise ConfigError(
             f"{word}: cannot be read as key=value; quote values with special characters: 'key=\"value\"'"
         ) from None
+
+
+def _quoted(word: str) -> str:
+    """`key=value` with the value in quotes where it is plain text: Hydra's grammar knows no letters beyond ASCII."""
+    key, _, value = word.partition("=")
+    return f"{key}='{value}'" if re.fullmatch(PLAIN_TEXT, value) else word
+
+
+def quoted_words(config_name: str, words: Sequence[str]) -> list[str]:
+    """The words as Hydra's own parser reads them. Raises `ConfigError`."""
+    return [_parse(word, config_name).input_line or word for word in words]
 
 
 def _axis(override: Override, config_name: str) -> Iterator[Override]:
