@@ -72,7 +72,8 @@ def is_sweep(config_name: str, words: Sequence[str]) -> bool:
 def groups_of(config_name: str) -> tuple[str, ...]:
     """The groups in the defaults list of `configs/<config_name>.yaml`."""
     defaults = OmegaConf.select(OmegaConf.load(CONFIG_DIR / f"{config_name}.yaml"), "defaults") or []
-    return tuple(str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig))
+    names = (str(next(iter(entry))) for entry in defaults if isinstance(entry, DictConfig))
+    return tuple(name for name in names if not name.startswith("override "))
 
 
 def command_words(config_name: str, config: Any) -> list[str]:
