@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from upsample_lab.cli.main import asks_help, guarded, print_help
-from upsample_lab.config import TrainConfig
+from upsample_lab.config import RunOptions, TrainConfig
 from upsample_lab.settings import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def single(config: TrainConfig) -> int:
     if outcome.summary is None:
         print(f"{outcome.state}: {outcome.reason}", file=sys.stderr)
         if outcome.state == "interrupted":
-            print(f"saved in {outcome.path}; to go on: {command(config)}", file=sys.stderr)
+            going_on = replace(config, run=RunOptions(mode="auto"))  # fresh would start yet another run
+            print(f"saved in {outcome.path}; to go on: {command(going_on)}", file=sys.stderr)
         return outcome.exit_status
     print_results([(outcome.path.name, outcome.summary)], "Best checkpoint on the test set")
     print(f"run directory:  {outcome.path}")
@@ -61,10 +63,10 @@ def sweep(words: list[str], grid: list[TrainConfig]) -> int:
     from upsample_lab.cli.compose import quoted_words
     from upsample_lab.cli.sweep import launch
     from upsample_lab.training.display import Display
-    from upsample_lab.training.session import with_available_data
+    from upsample_lab.training.session import with_available_data_each
     from upsample_lab.training.sweep_report import report_sweep
 
-    grid = [with_available_data(config, Display()) for config in grid]  # downloads once, before the runs start
+    grid = with_available_data_each(grid, Display())  # downloads once, before the runs start
     launch("train", sweep_job, quoted_words("train", words), multirun=True)
     return report_sweep(grid)
 

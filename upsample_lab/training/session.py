@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,13 @@ def with_available_data(config: TrainConfig, display: Display) -> TrainConfig:
     fallen_back = dataclasses.replace(config, data=data)
     check_values(fallen_back)
     return fallen_back
+
+
+def with_available_data_each(grid: Sequence[TrainConfig], display: Display) -> list[TrainConfig]:
+    """`with_available_data` for a sweep: each dataset is looked for, and its absence told, once."""
+    first_with = {repr(config.data): config for config in reversed(grid)}
+    found = {data: with_available_data(config, display).data for data, config in first_with.items()}
+    return [dataclasses.replace(config, data=found[repr(config.data)]) for config in grid]
 
 
 def _assemble(config: TrainConfig) -> Parts:
