@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from upsample_lab.config import TrainConfig
+from upsample_lab.training.files import write_text
 from upsample_lab.training.run import identity
 
 TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
@@ -104,7 +105,7 @@ def _finite(value: float) -> float | str:
 def _keep_until(file: Path, step: int | None) -> None:
     """Cut everything after `step` (all of it for None), and a last line torn by a crash."""
     kept = [line for line in read_metrics(file) if step is not None and line["step"] <= step]
-    file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    write_text(file, "".join(json.dumps(line) + "\n" for line in kept))  # at once: a kill here must lose no line
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
