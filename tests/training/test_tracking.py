@@ -51,6 +51,25 @@ def test_a_resumed_run_reports_each_step_once(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in board(tmp_path).Scalars("train/loss")] == expected
 
 
+def test_a_run_killed_before_its_first_checkpoint_starts_again_from_nothing(tmp_path: Path) -> None:
+    for loss in (1.0, 2.0):
+        with Tracker(tmp_path) as tracker:
+            for step in (0, 1):
+                tracker.report(step, {"val/loss": loss}, time_sec=0)
+    assert [line["val/loss"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [2.0, 2.0]
+    assert [(event.step, event.value) for event in board(tmp_path).Scalars("val/loss")] == [(0, 2.0), (1, 2.0)]
+
+
+def test_a_run_killed_after_its_last_report_has_its_test_figures_once(tmp_path: Path) -> None:
+    with Tracker(tmp_path) as tracker:
+        tracker.report(5, {"val/loss": 1.0}, time_sec=0)
+        tracker.report(5, {"test/loss": 1.0}, time_sec=0)
+    with Tracker(tmp_path, resume_step=5) as tracker:
+        tracker.report(5, {"test/loss": 1.0}, time_sec=0)
+    names = [set(line) - {"step", "time_sec"} for line in read_metrics(tmp_path / "metrics.jsonl")]
+    assert names == [{"val/loss"}, {"test/loss"}]
+
+
 def test_a_torn_last_line_is_repaired(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1}\n{"step": 2}\n{"step": 3, "val/ps')

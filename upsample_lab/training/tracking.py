@@ -38,7 +38,7 @@ class Tracker:
         self._file = folder / "metrics.jsonl"
         _keep_until(self._file, resume_step)
         self._lines = self._file.open("a", encoding="utf-8")
-        purge_step = None if resume_step is None else resume_step + 1
+        purge_step = 0 if resume_step is None else resume_step + 1
         self._board = SummaryWriter(str(folder), purge_step=purge_step, max_queue=1000, flush_secs=10)
 
     def __enter__(self) -> Tracker:
@@ -103,8 +103,12 @@ def _finite(value: float) -> float | str:
 
 
 def _keep_until(file: Path, step: int | None) -> None:
-    """Cut everything after `step` (all of it for None), and a last line torn by a crash."""
-    kept = [line for line in read_metrics(file) if step is not None and line["step"] <= step]
+    """Cut everything after `step` (all of it for None), the figures on the test set, and a last line torn by a crash.
+
+    The test set is the last thing that a run does; a run that goes on has not done it yet, or will do it again.
+    """
+    lines = read_metrics(file)
+    kept = [line for line in lines if step is not None and line["step"] <= step and "test/loss" not in line]
     write_text(file, "".join(json.dumps(line) + "\n" for line in kept))  # at once: a kill here must lose no line
 
 
