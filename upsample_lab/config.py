@@ -353,6 +353,16 @@ class SgdOptions(OptimOptions):
 # trainer., experiment., run.
 
 
+def device_setting() -> Any:
+    """Where to compute: no part of a run's identity."""
+    return setting(
+        "where to compute; auto takes CUDA when there is one",
+        pattern=r"auto|cpu|cuda(:\d+)?",
+        pattern_help="auto, cpu, cuda or cuda:<number>",
+        identity=False,
+    )
+
+
 @option("trainer", "default")
 @dataclass
 class TrainerOptions:
@@ -364,12 +374,7 @@ class TrainerOptions:
     regularize_weight: float = setting("weight of that penalty beside the loss", low=0, high=1e6)
     loss_spectrum: float = setting("weight of the spectral loss beside the loss; 0 for none", low=0, high=1e6)
     precision: str = setting("fp32, or bf16 autocast", choices=("fp32", "bf16"))
-    device: str = setting(
-        "auto takes CUDA when there is one",
-        pattern=r"auto|cpu|cuda(:\d+)?",
-        pattern_help="auto, cpu, cuda or cuda:<number>",
-        identity=False,
-    )
+    device: str = device_setting()
     compile: bool = setting("compile the model with torch.compile", identity=False)
     memory_format: str = setting(
         "layout of images and weights in memory", choices=("channels_last", "contiguous"), identity=False
@@ -502,11 +507,7 @@ class PassportConfig:
     scale: int = setting("upsampling factor", low=2, high=4)
     size: int = setting("side of the low-resolution test images in pixels", low=16, high=128)
     seed: int = setting("decides the initial weights and the random test images", low=0, high=2**31 - 1)
-    device: str = setting(
-        "where to measure; auto takes CUDA when there is one",
-        pattern=r"auto|cpu|cuda(:\d+)?",
-        pattern_help="auto, cpu, cuda or cuda:<number>",
-    )
+    device: str = device_setting()
     output_root: str = setting("the passport is written to <output_root>/passports/<name>/")
 
 
@@ -525,11 +526,7 @@ class EvaluateConfig:
     images: str = setting("which images to evaluate on", choices=("test", "validation"))
     count: int = setting("images in the picture", low=1, high=64)
     data_root: str | None = setting("folder of the datasets; null for the one that the run was trained from")
-    device: str = setting(
-        "auto takes CUDA when there is one",
-        pattern=r"auto|cpu|cuda(:\d+)?",
-        pattern_help="auto, cpu, cuda or cuda:<number>",
-    )
+    device: str = device_setting()
 
 
 ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig, provider="upsample_lab")

@@ -6,9 +6,10 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
+
+from upsample_lab.training.capsule import processor_name
 
 
 def interleaved_ms(
@@ -34,14 +35,9 @@ def median_ratio(times_ms: list[float], base_ms: list[float]) -> float:
 
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
-        "processor": model,
+        "processor": processor_name(),
         "threads": str(torch.get_num_threads()),
         "gpu": gpu,
         "torch": torch.__version__,

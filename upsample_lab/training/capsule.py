@@ -26,7 +26,7 @@ def capsule(device: torch.device, images: ImageSets, command: str) -> dict[str, 
         "python": platform.python_version(),
         "machine": {
             "platform": platform.platform(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cpu_count": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "device": str(device),
@@ -68,7 +68,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """The processor's model, as the kernel names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

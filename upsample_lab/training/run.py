@@ -97,10 +97,6 @@ class RunDirectory:
     path: Path
 
     @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -116,7 +112,7 @@ class RunDirectory:
         """The status file; `state` is None where there is none. `running` is what a killed process leaves behind."""
         return read_json(self.path / "status.json") or {"state": None}
 
-    def set_status(self, state: str, reason: str | None = None, **more: Any) -> None:
+    def set_status(self, state: str, reason: str | None = None) -> None:
         write_json(
             self.path / "status.json",
             {
@@ -125,7 +121,6 @@ class RunDirectory:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                **more,
             },
         )
 
