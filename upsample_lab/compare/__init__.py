@@ -1,0 +1,1 @@
+"""Many runs compared: collected, paired by seed, judged, and shown."""
