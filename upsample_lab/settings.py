@@ -88,6 +88,13 @@ def choices(group: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
 
 
+@cache
+def variants(group: str) -> tuple[str, ...]:
+    """The names that `group=` takes besides: a choice with some of its values set, `deconv/k3` for `deconv/k3.yaml`."""
+    folder = CONFIG_DIR / group
+    return tuple(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.yaml")))
+
+
 def option_values(group: str, name: str) -> dict[str, Any]:
     """The values of `configs/<group>/<name>.yaml`, for the library's own use where no configuration was composed."""
     path = CONFIG_DIR / group / f"{name}.yaml"

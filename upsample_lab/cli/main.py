@@ -48,6 +48,11 @@ def guarded(work: Callable[[], int]) -> int:
         return 0
 
 
+def error_line(error: BaseException) -> str:
+    """An unexpected error in one line: `KeyError: 'x'`."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0] or 'no message'}"
+
+
 def asks_help(words: Sequence[str]) -> bool:
     return "--help" in words or "-h" in words
 
