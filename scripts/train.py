@@ -17,8 +17,8 @@ Train a small encoder-decoder with the upsampler of your choice, and measure wha
   python scripts/train.py experiment=mnist_upsamplers            a preset: nine upsamplers, five seeds
   python scripts/train.py upsample=deconv --cfg job              print the configuration, train nothing
 
-The same command again skips a complete run and resumes an interrupted one. A sweep's runs are
-trained side by side by hydra/launcher=parallel, on many machines by hydra/launcher=slurm or ray_cluster: docs/sweeps.md."""
+The same command again skips a complete run and resumes an interrupted one. A sweep's runs are trained side by side with
+hydra/launcher=parallel, on many machines with hydra/launcher=slurm or ray_cluster; docs/sweeps.md says more."""
 
 
 def main(words: list[str]) -> int:

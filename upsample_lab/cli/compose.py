@@ -95,7 +95,7 @@ def command_words(config_name: str, config: Any) -> list[str]:
 def hydra_settings(config_name: str, words: Sequence[str]) -> DictConfig:
     """Hydra's own settings, such as the launcher's, with these words. Raises `ConfigError`."""
     points = _first_points([_parse(word, config_name) for word in words], config_name)
-    return _base(config_name, tuple(points.groups.items()), points.hydra).hydra  # type: ignore[no-any-return]
+    return _base(config_name, tuple(points.groups.items()), points.hydra).hydra
 
 
 def _values(config: DictConfig) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from upsample_lab.training.run import (
 
 HELD, NOT_STARTED = "held by another process", "not started"
 GOING_ON = {  # state before the sweep: what the sweep does with such a run
-    COMPLETE: "complete already",
+    COMPLETE: "complete",
     INTERRUPTED: "to resume",
     FAILED: "to try again",
     HELD: HELD,
