@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from upsample_lab.models.autoencoder import ConvolutionalAutoencoder
+from upsample_lab.models.autoencoder import ConvolutionalAutoencoder, DecoderStage, EncoderStage
 
 
 def macs_per_image(model: ConvolutionalAutoencoder, image_shape: tuple[int, int, int]) -> int:
@@ -18,11 +18,12 @@ def macs_per_image(model: ConvolutionalAutoencoder, image_shape: tuple[int, int,
     total = 0.0
     for stage in model.encoder:
         height, width = height // model.scale, width // model.scale
+        assert isinstance(stage, EncoderStage)
         total += _convolution_macs(stage[0]) * height * width
     total += (_convolution_macs(model.to_latent) + _convolution_macs(model.from_latent[0])) * height * width
     for stage in model.decoder:
-        upsampler = stage.upsampler  # type: ignore[union-attr]
-        per_pixel = upsampler.macs_per_pixel(height, width)  # type: ignore[union-attr,operator]
+        assert isinstance(stage, DecoderStage)
+        per_pixel = stage.upsampler.macs_per_pixel(height, width)
         height, width = height * model.scale, width * model.scale
         total += per_pixel * height * width
     return round(total + _convolution_macs(model.to_image) * height * width)

@@ -21,7 +21,7 @@ def report_sweep(grid: Sequence[TrainConfig]) -> int:
         print(f"{_what_happened(run)}: {run.path}", file=sys.stderr)
     if runs:
         print(f"{len(complete)} of {len(runs)} runs complete")
-        print(f"look at them:   tensorboard --logdir {runs[0].path.parent}")
+        print(f"look at them:   tensorboard --logdir {runs[0].path.parent} {SHOW_ALL}")
     return 0 if not others else 1
 
 
