@@ -29,9 +29,6 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Category, chart, tags: the page "Custom scalars"."""
 
-SHOW_ALL = "--samples_per_plugin images=1000,scalars=0"
-"""TensorBoard keeps ten pictures of a tag, a random choice, unless it is told to keep more."""
-
 
 def layout() -> Summary:
     """`CHARTS` as TensorBoard's record; it merges the same layout of many runs into one page."""

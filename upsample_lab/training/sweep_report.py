@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from upsample_lab.config import TrainConfig
-from upsample_lab.training.display import print_results
+from upsample_lab.training.display import SHOW_ALL, print_results
 from upsample_lab.training.run import COMPLETE, RUNNING, RunDirectory, attempts, run_path
 
 
