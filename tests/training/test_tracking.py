@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.training.dashboard import CHARTS
+from upsample_lab.training.dashboard import CHARTS, telling_settings
 from upsample_lab.training.tracking import TRAIN_METRICS, VAL_METRICS, Tracker, read_metrics
 
 EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0, "histograms": 0}
@@ -112,4 +112,20 @@ def test_the_page_of_charts_is_in_the_run(tmp_path: Path) -> None:
     assert [category.title for category in page.category] == list(CHARTS)
     assert {tag for category in page.category for chart in category.chart for tag in chart.multiline.tag} >= {
         "^val/psnr_db$"
+    }
+
+
+def test_a_row_tells_what_differs_and_little_else() -> None:
+    words = ["upsample=nearest", "optim.lr=0.001", "seed=3", "trainer.device=cpu", "model.widths=[8,16]"]
+    assert telling_settings(compose_one("train", words)) == {
+        "upsample": "nearest",
+        "upsample.kernel_size": 3,
+        "upsample.order": "resize_first",
+        "data": "mnist",
+        "model": "small",
+        "model.widths": "[8, 16]",
+        "conv": "custom",
+        "optim": "adam",
+        "optim.lr": 0.001,
+        "seed": 3,
     }

@@ -8,6 +8,10 @@ from typing import Any
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import custom_scalars, hparams
 
+from upsample_lab.config import TrainConfig
+from upsample_lab.settings import option_values
+from upsample_lab.training.run import identity
+
 CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "quality": {
         "PSNR (dB), validation": ("val/psnr_db",),
@@ -40,22 +44,32 @@ def layout() -> Summary:
     return summary
 
 
-def hparams_row(settings: Mapping[str, Any], metrics: tuple[str, ...]) -> tuple[Summary, Summary, Summary]:
+def hparams_row(config: TrainConfig, metrics: tuple[str, ...]) -> tuple[Summary, Summary, Summary]:
     """The records of one row: its columns, its start with the settings, its end.
 
     The row's figures are the last points of the curves named `metrics`, so it must be in the same event file as they
     are (`SummaryWriter.add_hparams` would start another run beside it).
     """
-    columns, start, end = hparams(flat_settings(settings), dict.fromkeys(metrics, 0.0))
+    columns, start, end = hparams(telling_settings(config), dict.fromkeys(metrics, 0.0))
     return columns, start, end
 
 
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
-    """Nested settings as `group.key: value`, with lists as words."""
-    flat: dict[str, int | float | str | bool] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, int | float | str) else str(value)
-    return flat
+def telling_settings(config: TrainConfig) -> dict[str, Any]:
+    """What tells this run from others: the choice of each group, the upsampler's options, the seed, and every setting
+    that decides the result and is not at its option's default.
+
+    All settings would be some fifty columns, of which the page shows the first five of the alphabet.
+    """
+    telling: dict[str, Any] = {}
+    for group, values in identity(config).items():
+        if not isinstance(values, Mapping):
+            telling[group] = values
+            continue
+        name = values.get("name", "default")
+        if name != "default":
+            telling[group] = name
+        defaults = option_values(group, name)
+        for key, value in values.items():
+            if key != "name" and (group == "upsample" or value != defaults.get(key)):
+                telling[f"{group}.{key}"] = value if isinstance(value, int | float | str) else str(value)
+    return telling

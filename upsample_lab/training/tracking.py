@@ -16,7 +16,6 @@ from torch.utils.tensorboard import SummaryWriter
 from upsample_lab.config import TrainConfig
 from upsample_lab.training.dashboard import hparams_row, layout
 from upsample_lab.training.files import write_text
-from upsample_lab.training.run import identity
 
 TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
 ARTIFACTS = ("dc_phase_variation", "line_p2_db", "line_p4_db", "line_p8_db", "nearest_residual", "radial_corner_db")
@@ -68,12 +67,12 @@ class Tracker:
 
     def begin(self, config: TrainConfig) -> None:
         """The page of charts, and the settings for the hparams table."""
-        columns, start, _ = hparams_row(identity(config), HPARAM_METRICS)
+        columns, start, _ = hparams_row(config, HPARAM_METRICS)
         self._add(layout(), columns, start)
 
     def end(self, config: TrainConfig) -> None:
         """That the session of the hparams table is over; its figures are the curves' last points."""
-        *_, end = hparams_row(identity(config), HPARAM_METRICS)
+        *_, end = hparams_row(config, HPARAM_METRICS)
         self._add(end)
 
     def _add(self, *summaries: Summary) -> None:
