@@ -281,9 +281,9 @@ class ModelOptions:
         return self.scale ** len(self.widths)
 
 
-def decoder_channels(widths: Sequence[int]) -> list[tuple[int, int]]:
-    """Input and output channels of each decoder stage's upsampler: the widths mirrored, the last one kept."""
-    return list(pairwise([*reversed(widths), widths[0]]))
+def decoder_widths(widths: Sequence[int]) -> list[int]:
+    """Channels before and after each decoder stage: the encoder's widths mirrored, the last one kept."""
+    return [*reversed(widths), widths[0]]
 
 
 @option("model", "small")
@@ -291,6 +291,11 @@ def decoder_channels(widths: Sequence[int]) -> list[tuple[int, int]]:
 @dataclass
 class ConvolutionalModel(ModelOptions):
     norm: str = setting("normalisation after each convolution", choices=NORMS)
+    match: str = setting(
+        "adjust the decoder's widths to the parameters, or the multiply-accumulates, that deconv would have",
+        choices=("none", "params", "macs"),
+        neutral="none",
+    )
 
 
 @option("model", "mlp")
@@ -467,7 +472,7 @@ def check_values(config: Any) -> None:
 def _check_training(config: TrainConfig) -> None:
     _check_sizes(config.data, config.model)
     if isinstance(config.model, ConvolutionalModel):
-        for in_channels, out_channels in decoder_channels(config.model.widths):
+        for in_channels, out_channels in pairwise(decoder_widths(config.model.widths)):
             config.upsample.check_stage(in_channels, out_channels, config.model.scale)
     _check_loss(config)
 

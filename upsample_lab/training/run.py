@@ -48,7 +48,7 @@ def _deciding(node: Any) -> dict[str, Any]:
         value, rule = getattr(node, item.name), rule_of(type(node), item.name)
         if dataclasses.is_dataclass(value):
             values[item.name] = _deciding(value)
-        elif rule is None or rule.identity:
+        elif rule is None or (rule.identity and value != rule.neutral):
             values[item.name] = value
     return {name: value for name, value in values.items() if value != {}}
 
