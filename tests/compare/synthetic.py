@@ -119,12 +119,11 @@ def synthetic(
 
 def many(count: int) -> list[Recipe]:
     """So many recipes, of all upsamplers in turn, several variants of each."""
+    turns = itertools.islice(itertools.cycle((recipe[1], recipe[5] / 3) for recipe in USUAL), count)
     return [
-        (f"{upsampler} v{number}", upsampler, 30 - number * 0.13, (number * 7 % 11) / 25, 47_000 + 900 * number, 2 + shift)
-        for number, (upsampler, shift) in enumerate(
-            itertools.islice(itertools.cycle((r[1], r[5] / 3) for r in USUAL), count)
-        )
-    ]  # fmt: skip
+        (f"{name} v{i}", name, 30 - i * 0.13, (i * 7 % 11) / 25, 47_000 + 900 * i, 2 + macs)
+        for i, (name, macs) in enumerate(turns)
+    ]
 
 
 # -------------------------------------------------------------------------------------------------------------- parts

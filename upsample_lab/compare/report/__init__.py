@@ -1,4 +1,7 @@
-"""A comparison shown: one HTML page that needs nothing else, the same in Markdown, and its figures. Imports no torch."""
+"""A comparison shown: one HTML page that needs nothing else, the same in Markdown, and its figures.
+
+Imports no torch, unless a passport has to be measured.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
@@ -42,8 +43,9 @@ ALL_PAIRS = 15  # up to so many are drawn; of more, those with the best variant
 ROW_IN = 0.27
 NAME_LENGTH, NARROW_NAME_LENGTH = 30, 18
 SPREAD_FOR_LOG = 20  # largest over smallest value, above which an axis is logarithmic
-SKIPPED_SHARE = 0.1  # of training, whose steep rise would flatten all that follows
+SKIPPED_SHARE = 0.2  # of training, whose steep rise would flatten all that follows
 BAND = "#ececec"
+GAP = "\u2002"  # between words that belong apart: SVG makes one space of several
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,17 @@ def _difference_drawings(comparison: Comparison) -> Iterator[Drawing]:
         if pairs:
             shown = sum(pair.shown for pair in pairs)
             yield Drawing(
-                f"differences-{_stem(metric.key)}",
+                difference_name(metric),
                 f"Paired differences of {metric.title}",
                 f"{plural(len(pairs), 'difference')} of {metric_title(metric)}, paired by seed, with intervals; "
                 f"{shown} of them exclude zero after Holm's correction.",
-                lambda width, metric=metric, pairs=pairs: _forest(comparison, metric, pairs, width),
+                partial(_forest, comparison, metric, pairs),
             )
+
+
+def difference_name(metric: Metric) -> str:
+    """Of the drawing that shows the metric's paired differences."""
+    return f"differences-{_stem(metric.key)}"
 
 
 def forest_pairs(comparison: Comparison, metric: Metric) -> list[Difference]:
@@ -107,7 +114,7 @@ def _turned(pair: Difference, first: str) -> Difference:
 
 def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference], width_in: float) -> Figure:
     narrow = width_in <= NARROW_IN
-    figure = new_figure(width_in, ROW_IN * len(pairs) + (1.75 if narrow else 1.45))
+    figure = new_figure(width_in, ROW_IN * len(pairs) + (2.0 if narrow else 1.45))
     axes = figure.add_subplot()
     common = pairs[0].first if len({pair.first for pair in pairs}) == 1 and len(pairs) > 1 else ""
     length = NARROW_NAME_LENGTH if narrow else NAME_LENGTH
@@ -125,21 +132,23 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
     axes.set_ylim(len(pairs) - 0.4, -0.6)
     if not narrow:
         _figures_at_the_right(axes, pairs, metric)
-    what = f"{shortened(common, length)} minus …" if common else "first minus second"
-    good = "first is better" if metric.higher_is_better else "second is better"
-    bad = "second is better" if metric.higher_is_better else "first is better"
-    if common:
-        good, bad = (f"{shortened(common, length)} is better", "the other is better")[
-            :: 1 if metric.higher_is_better else -1
-        ]
-    axes.set_xlabel(
-        f"difference of {metric_title(metric)}: {what}\n← {bad}   ·   {good} →", fontsize=TEXT_PT, color=INK
-    )
+    _say_direction(axes, metric, shortened(common, length), narrow)
     _quiet(axes)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     _key(figure, _forest_key(metric, pairs), 1 if narrow else 3)
     return figure
+
+
+def _say_direction(axes: Axes, metric: Metric, common: str, narrow: bool) -> None:
+    """Label the axis with what is subtracted, and with who is better on which side of zero."""
+    what = f"{common} minus …" if common else "first minus second"
+    sides = (f"{common} is better", "the other is better") if common else ("first is better", "second is better")
+    right, left = sides if metric.higher_is_better else sides[::-1]
+    title = f"difference of {metric_title(metric)}:"
+    lines = [title, what, f"← {left}", f"{right} →"] if narrow else [f"{title} {what}", f"← {left}{GAP}·{GAP}{right} →"]
+    place: dict[str, Any] = {"loc": "right"} if narrow else {}  # centred, long words would leave a narrow figure
+    axes.set_xlabel("\n".join(lines), fontsize=TEXT_PT, color=INK, **place)
 
 
 def _pair_name(pair: Difference, common: str, length: int) -> str:
@@ -150,7 +159,7 @@ def _pair_name(pair: Difference, common: str, length: int) -> str:
 
 def _figures_at_the_right(axes: Axes, pairs: Sequence[Difference], metric: Metric) -> None:
     for row, pair in enumerate(pairs):
-        text = f"{signed(pair.mean, metric.digits)}  {interval(pair.low, pair.high, metric.digits, plus=True)}"
+        text = f"{signed(pair.mean, metric.digits)}{GAP}{interval(pair.low, pair.high, metric.digits, plus=True)}"
         axes.annotate(
             text.rstrip(),
             (1, row),
@@ -197,7 +206,7 @@ def _cost_drawings(comparison: Comparison) -> Iterator[Drawing]:
             "cost",
             f"{metric.title} against cost",
             f"{metric_title(metric)} over each cost. Variants that no other beats in both, {fronts}.",
-            lambda width: _cost(comparison, metric, panels, width),
+            partial(_cost, comparison, metric, panels),
         )
 
 
@@ -256,7 +265,7 @@ def _scatter(
     order = [variant.name for variant in comparison.variants]
     for name, (x, y) in points.items():
         look, estimate = looks[name], comparison.estimates[metric.key][name]
-        group = {"gid": variant_gid(order.index(name))}
+        group: dict[str, Any] = {"gid": variant_gid(order.index(name))}
         if not math.isnan(estimate.low):
             axes.plot([x, x], [estimate.low, estimate.high], color=look.color, lw=1.2, zorder=2, **group)
         face = look.color if filled is None or name in filled else "#ffffff"
@@ -299,7 +308,7 @@ def _artifact_drawings(comparison: Comparison) -> Iterator[Drawing]:
             if ranks[0] != ranks[1]
             else f"{quality.title} and {artifact.title} rank them alike",
             f"Ranks by {quality.title} and by {artifact.title}: {same}.",
-            lambda width: _artifact(comparison, quality, artifact, ranks, width),
+            partial(_artifact, comparison, quality, artifact, ranks),
         )
 
 
@@ -333,9 +342,8 @@ def _artifact(
     order = [variant.name for variant in comparison.variants]
     _slopes(slopes, ranks, looks, order, 13 if narrow else 22)
     tau = comparison.rank_agreement.get((quality.key, artifact.key))
-    agreement = (
-        "" if tau is None or math.isnan(tau) else f"Kendall's τ = {number(tau, 2)} (1: same order, −1: reversed)"
-    )
+    known = tau is not None and not math.isnan(tau)
+    agreement = f"Kendall's τ = {number(tau, 2)} (1: same order, −1: reversed)" if known else ""
     slopes.set_xticks([0, 1], [f"rank by\n{quality.title}", f"rank by\n{artifact.title}"], fontsize=TEXT_PT, color=INK)
     slopes.set_xlabel(agreement, fontsize=SMALL_PT, color=INK)
     return figure
@@ -352,7 +360,11 @@ def _slopes(
         other = ranks[1].index(name)
         axes.plot([0, 1], [place, other], color=look.color, ls=look.dash, lw=1.6, marker=look.marker, ms=6, gid=gid)
         for x, y, side in ((-0.06, place, "right"), (1.06, other, "left")):
-            text = f"{shortened(name, length)}  {y + 1}" if side == "right" else f"{y + 1}  {shortened(name, length)}"
+            text = (
+                f"{shortened(name, length)}{GAP}{y + 1}"
+                if side == "right"
+                else f"{y + 1}{GAP}{shortened(name, length)}"
+            )
             axes.text(x, y, text, ha=side, va="center", fontsize=SMALL_PT, color=INK, gid=gid)
     axes.set_ylim(len(ranks[0]) - 0.5, -0.5)
     axes.set_xlim(-0.08, 1.08)
@@ -374,8 +386,8 @@ def _curve_drawings(comparison: Comparison) -> Iterator[Drawing]:
             yield Drawing(
                 f"curves-{_stem(key)}",
                 f"{title} over training",
-                f"{title} over training steps for {plural(len(drawn), 'variant')}, mean over the seeds with its interval.",
-                lambda width, title=title, drawn=drawn: _curves(comparison, title, drawn, width),
+                f"{title} over training steps, {plural(len(drawn), 'variant')}: mean over the seeds and its interval.",
+                partial(_curves, comparison, title, drawn),
             )
 
 
@@ -444,7 +456,7 @@ def _region_drawings(comparison: Comparison) -> Iterator[Drawing]:
             "regions",
             "Where they err: edges, flat areas, and in between",
             f"Mean squared error by kind of pixel for {plural(len(rows), 'variant')}; at edges {best.name} errs least.",
-            lambda width: _regions(comparison, rows, width),
+            partial(_regions, comparison, rows),
         )
 
 
@@ -469,7 +481,7 @@ def _regions(comparison: Comparison, rows: Sequence[Variant], width_in: float) -
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if math.isfinite(smallest):
         _logarithmic(axes)
-    axes.set_xlabel("mean squared error (pixels in 0…1); less is better", fontsize=TEXT_PT, color=INK)
+    axes.set_xlabel("mean squared error" + ("" if narrow else "; less is better"), fontsize=TEXT_PT, color=INK)
     _quiet(axes, grid=True)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -86,9 +86,7 @@ def _differences(material: Material) -> Iterator[str]:
         if not pairs:
             continue
         yield f"### {plain(metric_title(metric))}\n"
-        yield from _figures(
-            [r for r in material.charts["differences"] if r.drawing.title.endswith(f" {metric.title}")][:1]
-        )
+        yield from _figures(material.difference_charts(metric))
         head = [plain(column.heading) for column in DIFFERENCE_COLUMNS]
         yield from _table(head, ([plain(cell.text) for cell in difference_row(pair, metric)] for pair in pairs))
         yield ""
@@ -103,9 +101,8 @@ def _passports(material: Material) -> Iterator[str]:
     if material.cards:
         columns = list(next(iter(material.cards.values())).figures)
         yield "Each layer measured alone, with fresh weights, before any training.\n"
-        rows = (
-            [plain(name), *(plain(card.figures.get(c, "")) for c in columns)] for name, card in material.cards.items()
-        )
+        cards = material.cards.items()
+        rows = ([plain(name), *(plain(card.figures.get(column, "")) for column in columns)] for name, card in cards)
         yield from _table(["variant", *map(plain, columns)], rows)
 
 
@@ -113,10 +110,8 @@ def _measured(material: Material) -> Iterator[str]:
     for name, value in measured(material.comparison):
         yield f"- {name}: {plain(value)}"
     provenance = material.comparison.provenance
-    for title, command in (
-        ("To repeat the runs", provenance.command),
-        ("To compare them again", provenance.compare_command),
-    ):
+    commands = {"To repeat the runs": provenance.command, "To compare them again": provenance.compare_command}
+    for title, command in commands.items():
         if command:
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", command)), default=0))
             yield f"\n{title}:\n\n{fence}bash\n{command}\n{fence}"

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_lab.compare.report.figures import drawings
+from upsample_lab.compare.report.figures import difference_name, drawings
 from upsample_lab.compare.report.passports import Card, passport_cards
 from upsample_lab.compare.report.pictures import Pictures, load_pictures, picture_drawing
 from upsample_lab.compare.report.svg import Rendered, render
-from upsample_lab.compare.result import Comparison
+from upsample_lab.compare.result import Comparison, Metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,10 @@ class Material:
     reconstructions: Rendered | None
     cards: Mapping[str, Card]
 
+    def difference_charts(self, metric: Metric) -> list[Rendered]:
+        """The forest plot of a metric; none where it has no differences."""
+        return [chart for chart in self.charts["differences"] if chart.drawing.name == difference_name(metric)]
+
     @property
     def rendered(self) -> list[Rendered]:
         """Every figure that becomes files."""
@@ -34,5 +38,5 @@ def gather(comparison: Comparison, folder: Path, passports: bool) -> Material:
     """Draw, load and measure; `folder` is where passports are kept."""
     charts = {section: [render(each) for each in drawn] for section, drawn in drawings(comparison).items()}
     pictures = load_pictures(comparison)
-    reconstructions = render(picture_drawing(comparison, pictures)) if pictures else None
+    reconstructions = render(picture_drawing(comparison, pictures), in_page=False) if pictures else None
     return Material(comparison, charts, pictures, reconstructions, passport_cards(comparison, folder, passports))

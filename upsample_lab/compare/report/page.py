@@ -14,6 +14,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+import numpy as np
 from matplotlib.markers import MarkerStyle
 
 from upsample_lab.compare.report.looks import VariantLook, variant_looks
@@ -80,7 +81,8 @@ def _json(content: object) -> str:
 
 
 def _section(name: str, title: str, content: str) -> str:
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{escape(title)}</h2>\n{content}\n</section>'
+    heading = f'<h2 id="{name}-title">{escape(title)}</h2>'
+    return f'<section id="{name}" aria-labelledby="{name}-title">{heading}\n{content}\n</section>'
 
 
 def _sections(material: Material) -> Iterator[tuple[str, str, str]]:
@@ -103,16 +105,16 @@ COST_NOTE = (
     "are intervals of the mean."
 )
 ARTIFACT_NOTE = (
-    "A layer can reconstruct best on average and still leave the pattern that the eye finds first. Steep crossings on the "
+    "A layer can reconstruct best on average and still leave the pattern that the eye finds first. Steep lines on the "
     "right are variants that the two figures judge differently."
 )
 CURVES_NOTE = (
-    "Mean over the seeds at each validation; bands are intervals of that mean. The steep first tenth is cut off, so that "
-    "the rest can be told apart."
+    "Mean over the seeds at each validation; bands are intervals of that mean. A steep start is cut off where it would "
+    "flatten what follows."
 )
 REGIONS_NOTE = (
-    "Mean squared error over all test images, by kind of pixel: edges are the fifth of an image's pixels with the largest "
-    "gradient, flat areas those with none to speak of."
+    "Mean squared error over all test images, pixels in 0…1, by kind of pixel: edges are the fifth of an image's "
+    "pixels with the largest gradient, flat areas those with none to speak of."
 )
 
 # ------------------------------------------------------------------------------------------------------------- tables
@@ -126,8 +128,8 @@ def _results(material: Material) -> str:
         _heading(column, sorted_now=index == 0) for index, column in enumerate(columns)
     )
     body = "".join(
-        f'<tr data-variant="variant-{index}"><th scope="row">{swatch(looks[variant.name])}{escape(variant.name)}'
-        f"{_settings(variant.settings)}</th>{''.join(map(_cell, row))}</tr>"
+        f'<tr data-variant="variant-{index}"><th scope="row"><span class="name">{swatch(looks[variant.name])}'
+        f"<span>{escape(variant.name)}{_settings(variant.settings)}</span></span></th>{''.join(map(_cell, row))}</tr>"
         for index, (variant, row) in enumerate(zip(comparison.variants, rows, strict=True))
     )
     choices = "".join(
@@ -141,27 +143,26 @@ def _results(material: Material) -> str:
         else ""
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table class="results">'
-        f"<caption>{escape(table_note(comparison))}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"</div>{spotlight}"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table of results">'
+        f'<table class="results" aria-describedby="results-note"><thead><tr>{head}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div><p class="note" id="results-note">{escape(table_note(comparison))}</p>{spotlight}'
     )
 
 
 def _settings(settings: Mapping[str, object]) -> str:
-    """In what the variant differs, in small print."""
-    words = ", ".join(
-        f"{key.removeprefix('upsample.')} {value}" for key, value in settings.items() if not key.endswith("name")
-    )
+    """In what the variant differs, in small print; which upsampler it has is said by the marker and mostly the name."""
+    shown = {key.removeprefix("upsample."): value for key, value in settings.items() if key != "upsample.name"}
+    words = ", ".join(f"{key} {value}" for key, value in shown.items())
     return f'<span class="detail">{escape(words)}</span>' if words else ""
 
 
 def swatch(look: VariantLook) -> str:
     """The variant's marker in its colour, as in the figures."""
     style = MarkerStyle(look.marker)
-    shape = style.get_path().transformed(style.get_transform())
-    lines = ["M" + "L".join(f"{x * 6:.2f} {-y * 6:.2f}" for x, y in polygon) + "z" for polygon in shape.to_polygons()]
-    color = f"var(--c-{look.color[1:]})"
-    return f'<svg class="swatch" viewBox="-6 -6 12 12" aria-hidden="true"><path d="{"".join(lines)}" fill="{color}"/></svg>'
+    polygons = [np.asarray(p) for p in style.get_path().transformed(style.get_transform()).to_polygons()]
+    lines = "".join("M" + "L".join(f"{x:.2f} {-y:.2f}" for x, y in polygon) + "z" for polygon in polygons)
+    path = f'<path d="{lines}" fill="var(--c-{look.color[1:]})"/>'
+    return f'<svg class="swatch" viewBox="-.55 -.55 1.1 1.1" aria-hidden="true">{path}</svg>'
 
 
 def _heading(column: Column, sorted_now: bool = False, words: bool = False) -> str:
@@ -178,10 +179,10 @@ def _heading(column: Column, sorted_now: bool = False, words: bool = False) -> s
 
 def _cell(cell: Cell, kind: str = "") -> str:
     order = "" if cell.order is None else f' data-order="{cell.order!r}"'
-    detail = f'<span class="detail">{escape(cell.detail)}</span>' if cell.detail else ""
     remark = f'<span class="remark {cell.remark}">{escape(cell.remark)}</span>' if cell.remark else ""
+    detail = f'<span class="detail">{remark}{escape(cell.detail)}</span>' if cell.detail or remark else ""
     name = f' class="{kind}"' if kind else ""
-    return f"<td{name}{order}>{remark}{escape(cell.text)}{detail}</td>"
+    return f"<td{name}{order}>{escape(cell.text)}{detail}</td>"
 
 
 def _differences(material: Material) -> str:
@@ -190,14 +191,11 @@ def _differences(material: Material) -> str:
     if not metrics:
         return ""
     choices = "".join(f'<option value="{escape(m.key)}">{escape(metric_title(m))}</option>' for m in metrics)
-    choose = (
-        f'<p><label class="choice">Metric <select id="metric">{choices}</select></label></p>'
-        if len(metrics) > 1
-        else ""
-    )
+    choose = f'<p><label class="choice">Metric <select id="metric">{choices}</select></label></p>'
+    choose = choose if len(metrics) > 1 else ""
     note = (
-        "<p class=note>Differences are taken seed by seed, so that what a seed does to all variants cancels. A full dot: "
-        "the interval excludes zero after Holm's correction over all pairs of the metric.</p>"
+        '<p class="note">Differences are taken seed by seed, so that what a seed does to all variants cancels. A full '
+        "dot: the interval excludes zero after Holm's correction over all pairs of the metric.</p>"
     )
     return note + choose + "".join(_metric_part(material, metric) for metric in metrics)
 
@@ -205,13 +203,12 @@ def _differences(material: Material) -> str:
 def _metric_part(material: Material, metric: Metric) -> str:
     pairs = material.comparison.differences[metric.key]
     kinds = ("words", "words", "", "", "", "", "", "words sentence")
-    head = "".join(
-        _heading(column, words="words" in kind) for column, kind in zip(DIFFERENCE_COLUMNS, kinds, strict=True)
-    )
+    columns = zip(DIFFERENCE_COLUMNS, kinds, strict=True)
+    head = "".join(_heading(column, words="words" in kind) for column, kind in columns)
     rows = "".join(f"<tr>{''.join(map(_cell, difference_row(pair, metric), kinds))}</tr>" for pair in pairs)
-    charts = [r for r in material.charts["differences"] if r.drawing.title.endswith(f" {metric.title}")]
+    charts = material.difference_charts(metric)
     return (
-        f'<div data-metric="{escape(metric.key)}">{"".join(figure_element(chart) for chart in charts[:1])}'
+        f'<div data-metric="{escape(metric.key)}">{"".join(figure_element(chart) for chart in charts)}'
         f"<details><summary>{escape(plural(len(pairs), 'pair'))} in figures</summary>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Differences of {escape(metric.title)}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details></div>"
@@ -225,7 +222,7 @@ def _charts(material: Material, section: str, note: str) -> str:
     charts = material.charts[section]
     if not charts:
         return ""
-    titles = len(charts) > 1
+    titles = len(charts) > 1 or section == "artifact"  # whose title is the finding
     parts = ((f"<h3>{escape(chart.drawing.title)}</h3>" if titles else "") + figure_element(chart) for chart in charts)
     return f'<p class="note">{escape(note)}</p>{"".join(parts)}'
 
@@ -237,7 +234,8 @@ def _gallery(comparison: Comparison, pictures: Pictures | None) -> str:
     names = [v.name for v in comparison.variants if v.name in pictures.outputs]
     options = "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(names))
     thumbs = "".join(
-        f'<label><input type="radio" name="image" value="{i}"{" checked" if i == 0 else ""} aria-label="test image {i + 1}">'
+        f'<label><input type="radio" name="image" value="{i}"{" checked" if i == 0 else ""} '
+        f'aria-label="test image {i + 1}">'
         '<span class="pic strip-original"></span></label>'
         for i in range(pictures.count)
     )
@@ -247,8 +245,8 @@ def _gallery(comparison: Comparison, pictures: Pictures | None) -> str:
     height, width = pictures.originals.shape[1:3]
     limit = number(pictures.limit, 2)
     return f"""
-<p class="note">The first {plural(pictures.count, "test image")}, from the runs with seed {pictures.seed}; one pixel of the
-image is one square. Drag the divider, or move it with the arrow keys when it has the focus.</p>
+<p class="note">The first {plural(pictures.count, "test image")}, from the runs with seed {pictures.seed}; one pixel of
+the image is one square. Drag the divider, or move it with the arrow keys when it has the focus.</p>
 <div style="--ratio: {width} / {height}">
 <fieldset class="thumbs"><legend>Test image</legend>{thumbs}</fieldset>
 <div class="controls">
@@ -262,7 +260,8 @@ image is one square. Drag the divider, or move it with the arrow keys when it ha
     <div class="pic" data-role="a" role="img" aria-label="reconstruction by A, left of the divider">
       <div class="pic top" data-role="b" role="img" aria-label="reconstruction by B, right of the divider"></div>
       <span class="divider"></span>
-      <span class="tag left">A <span data-name="a"></span></span><span class="tag right">B <span data-name="b"></span></span>
+      <span class="tag left">A <span data-name="a"></span></span>
+      <span class="tag right">B <span data-name="b"></span></span>
     </div>
     <input id="split" type="range" min="0" max="100" value="50" aria-label="Divider between A and B">
   </figure>
@@ -322,27 +321,35 @@ def _passports(material: Material) -> str:
     primary = comparison.metrics[0]
     head = _heading(Column("variant")) + "".join(_heading(Column(name)) for name in columns)
     head += _heading(Column(f"trained: {primary.title}", primary.unit))
-    rows = []
-    for variant in comparison.variants:
-        card, estimate = material.cards.get(variant.name), comparison.estimates[primary.key].get(variant.name)
-        figures = [
-            Cell(card.figures.get(name, NONE), "", _leading_number(card.figures.get(name, ""))) if card else Cell(NONE)
-            for name in columns
-        ]
-        trained = Cell(number(estimate.mean, primary.digits), "", estimate.mean) if estimate else Cell(NONE)
-        rows.append(f'<tr><th scope="row">{escape(variant.name)}</th>{"".join(map(_cell, [*figures, trained]))}</tr>')
+    rows = "".join(
+        f'<tr><th scope="row">{escape(v.name)}</th>{"".join(map(_cell, _card_cells(material, v.name, columns)))}'
+        f"{_cell(_trained(comparison, v.name))}</tr>"
+        for v in comparison.variants
+    )
     pictures = "".join(
-        f'<figure><img src="{data_address(card.png)}" alt="Passport of {escape(name)}: flat area, response to one pixel, '
-        f'frequency response" loading="lazy"><figcaption><b>{escape(name)}</b> {escape(card.finding)}</figcaption></figure>'
+        f'<figure><img src="{data_address(card.png)}" alt="Passport of {escape(name)}: flat area, response to one '
+        f'pixel, frequency response"><figcaption><b>{escape(name)}</b> {escape(card.finding)}</figcaption></figure>'
         for name, card in material.cards.items()
     )
     return (
-        '<p class="note">Each layer measured alone, with fresh weights, before any training: how unequal its phases are '
-        "(DC-phase), how far it shifts, what it rejects and what it does at the border. The last column is what training "
-        "made of it.</p>"
+        '<p class="note">Each layer measured alone, with fresh weights, before any training: how unequal its phases '
+        "are (DC-phase), how far it shifts, what it rejects and what it does at the border. The last column is what "
+        "training made of it.</p>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Passports"><table><thead><tr>{head}</tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody></table></div><div class="passports">{pictures}</div>'
+        f'<tbody>{rows}</tbody></table></div><div class="passports">{pictures}</div>'
     )
+
+
+def _card_cells(material: Material, name: str, columns: Iterable[str]) -> list[Cell]:
+    card = material.cards.get(name)
+    figures = [card.figures.get(column, NONE) if card else NONE for column in columns]
+    return [Cell(figure, "", _leading_number(figure)) for figure in figures]
+
+
+def _trained(comparison: Comparison, name: str) -> Cell:
+    primary = comparison.metrics[0]
+    estimate = comparison.estimates.get(primary.key, {}).get(name)
+    return Cell(number(estimate.mean, primary.digits), "", estimate.mean) if estimate else Cell(NONE)
 
 
 def _leading_number(text: str) -> float | None:

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from upsample_lab.compare.report.figures import Drawing
-from upsample_lab.compare.report.looks import NARROW_IN, SMALL_PT, new_figure
+from upsample_lab.compare.report.looks import SMALL_PT, new_figure
 from upsample_lab.compare.report.words import number, plural, shortened
 from upsample_lab.compare.result import Comparison, Variant
 from upsample_lab.palette import BAD, GOOD, INK
@@ -113,7 +114,11 @@ def strip(images: Bytes) -> bytes:
 
 def error_strip(errors: NDArray[np.float32], limit: float) -> bytes:
     """Error maps `[n, H, W]` side by side, as a PNG file: blue too dark, orange too bright."""
-    return _png(Image.fromarray(error_colors(np.concatenate(list(errors), axis=1), limit)).quantize(64, dither=0))
+    return _png(
+        Image.fromarray(error_colors(np.concatenate(list(errors), axis=1), limit)).quantize(
+            64, dither=Image.Dither.NONE
+        )
+    )
 
 
 def error_colors(errors: NDArray[np.float32], limit: float) -> Bytes:
@@ -140,7 +145,7 @@ def picture_drawing(comparison: Comparison, pictures: Pictures) -> Drawing:
         "The same test images, reconstructed",
         f"{plural(count, 'test image')}, as each variant reconstructs them (seed {pictures.seed}), over their errors: "
         f"blue is too dark, orange too bright, full colour at {number(pictures.limit, 2)} of the range.",
-        lambda width: _figure(comparison, pictures, count if width > NARROW_IN else min(4, count), width),
+        partial(_figure, comparison, pictures, count),
     )
 
 

@@ -31,17 +31,19 @@ class Rendered:
     drawing: Drawing
     png: bytes
     svg: str
-    wide: str
-    narrow: str
+    wide: str = ""
+    narrow: str = ""
 
 
-def render(drawing: Drawing) -> Rendered:
-    """Draw it once for the desktop and once for a telephone."""
+def render(drawing: Drawing, *, in_page: bool = True) -> Rendered:
+    """Draw it as files and, if it is to be part of the page, for desktop and telephone."""
     with drawing_rules(f"{drawing.name} wide"):
         figure = drawing.draw(WIDE_IN)
         png = as_png(figure)
         figure.set_layout_engine("none")  # it is laid out already
         svg = _svg(figure, drawing.title)
+    if not in_page:
+        return Rendered(drawing, png, svg)
     with drawing_rules(f"{drawing.name} narrow"):
         narrow = _svg(drawing.draw(NARROW_IN), drawing.title)
     return Rendered(drawing, png, svg, inline(svg), inline(narrow))
