@@ -530,3 +530,34 @@ class EvaluateConfig:
 
 
 ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig, provider="upsample_lab")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# compare
+
+
+@dataclass
+class CompareConfig:
+    """Everything that `scripts/compare.py` takes."""
+
+    experiment: str = setting("the experiment whose runs are compared: its name, or the path of a folder of runs")
+    output_root: str = setting("folder of all experiments")
+    out: str | None = setting("where the report is written; null for <output_root>/<experiment>/report")
+    only: list[str] | None = setting("compare these only: names of variants, upsamplers, or 'key=value'; null for all")
+    vary: list[str] = setting("settings, or groups of them, that the runs may differ in")
+    allow: list[str] | None = setting(
+        "differences to pass over: code that touches training, seeds that some variants lack",
+        choices=("code", "unpaired"),
+    )
+    primary: str = setting("the metric that decides the order and the verdict, a key of summary.json")
+    metrics: list[str] = setting("the metrics that are compared, keys of summary.json")
+    confidence: float = setting("of all intervals", low=0.5, high=0.999)
+    resamples: int = setting(
+        "bootstrap resamples of more than 6 seeds; of fewer all are enumerated", low=999, high=1_000_000
+    )
+    bootstrap_seed: int = setting("decides the random resamples", low=0, high=2**31 - 1)
+    latency: bool = setting("whether to time the models side by side; takes some seconds")
+    report: bool = setting("whether to write the report with its figures; false for the tables alone")
+
+
+ConfigStore.instance().store(name="compare_schema", node=CompareConfig, provider="upsample_lab")

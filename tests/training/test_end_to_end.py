@@ -62,6 +62,7 @@ def test_a_run_leaves_what_the_layout_promises(
         "capsule.json",
         "status.json",
         "summary.json",
+        "test_images.safetensors",
         "metrics.jsonl",
         "checkpoints/last.safetensors",
         "checkpoints/previous.safetensors",

@@ -7,10 +7,18 @@ import dataclasses
 from upsample_lab.config import ConvolutionalModel, ConvOptions, MlpModel, ModelOptions, UpsampleOptions
 from upsample_lab.models.autoencoder import ConvolutionalAutoencoder
 from upsample_lab.models.base import Autoencoder
+from upsample_lab.models.cost import decoder_parameter_count, macs_per_image
 from upsample_lab.models.mlp import FullyConnectedAutoencoder
 from upsample_lab.upsamplers import Algorithms, Upsampler, build_upsampler
 
-__all__ = ["Autoencoder", "ConvolutionalAutoencoder", "FullyConnectedAutoencoder", "build_model"]
+__all__ = [
+    "Autoencoder",
+    "ConvolutionalAutoencoder",
+    "FullyConnectedAutoencoder",
+    "build_model",
+    "decoder_parameter_count",
+    "macs_per_image",
+]
 
 
 def build_model(

@@ -108,6 +108,10 @@ class RunDirectory:
     def config(self) -> Path:
         return self.path / "config.yaml"
 
+    @property
+    def test_images(self) -> Path:
+        return self.path / "test_images.safetensors"
+
     def status(self) -> dict[str, Any]:
         """The status file; `state` is None where there is none. `running` is what a killed process leaves behind."""
         return read_json(self.path / "status.json") or {"state": None}
