@@ -17,6 +17,7 @@ from upsample_lab.compare.result import (
     Curve,
     Difference,
     Estimate,
+    Examples,
     Metric,
     Provenance,
     Ranking,
@@ -114,6 +115,7 @@ def synthetic(
             "Widths are the same for all, so that layers differ in parameters and multiply-accumulates.",
         ),
         left_out=("mnist-deconv-seed7-0123abcd: interrupted at step 400 of 1287",),
+        examples=_examples(variants) if images else None,
     )
 
 
@@ -247,6 +249,13 @@ def _write_images(variant: Variant, recipe: Recipe, channels: int, size_px: int)
         },
         path / "test_images.safetensors",
     )
+
+
+def _examples(variants: Sequence[Variant]) -> Examples:
+    indices = (5, 0, 3, *(i for i in range(12) if i not in (5, 0, 3)))
+    psnr_db = {variant.name: (28.0,) * len(indices) for variant in variants}
+    files = {variant.name: variant.runs[0].path / "test_images.safetensors" for variant in variants}
+    return Examples(indices, tuple(3 - i / 9 for i in range(len(indices))), psnr_db, files)
 
 
 def _verdict(names: Sequence[str], seed_count: int) -> tuple[str, ...]:

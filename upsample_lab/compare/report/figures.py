@@ -426,7 +426,9 @@ def _curves(comparison: Comparison, title: str, curves: Mapping[str, Curve], wid
     if narrow:
         _key(figure, key, 2)
     else:
-        figure.legend(handles=key, loc="outside right upper", fontsize=SMALL_PT, frameon=False, handlelength=3)
+        figure.legend(
+            handles=key, loc="outside right upper", fontsize=SMALL_PT, frameon=False, labelcolor=INK, handlelength=3
+        )
     return figure
 
 

@@ -59,7 +59,7 @@ def channels(color: str) -> tuple[int, int, int]:
 @contextmanager
 def drawing_rules(salt: str) -> Iterator[None]:
     """Matplotlib's settings while a figure is drawn and saved: repeatable, and names taken literally."""
-    rules: dict[str, Any] = {
+    rules: Any = {  # Any, as the type of a key differs between releases
         "svg.hashsalt": salt,
         "svg.fonttype": "none",  # words stay words: small, searchable, and in the reader's own type
         "text.parse_math": False,  # a name with two dollar signs is no formula

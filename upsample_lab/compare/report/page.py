@@ -145,7 +145,8 @@ def _results(material: Material) -> str:
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of results">'
         f'<table class="results" aria-describedby="results-note"><thead><tr>{head}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><p class="note" id="results-note">{escape(table_note(comparison))}</p>{spotlight}'
+        f"<tbody>{body}</tbody></table></div>"
+        f'<p class="note" id="results-note">{escape(table_note(comparison))}</p>{spotlight}'
     )
 
 
@@ -193,9 +194,10 @@ def _differences(material: Material) -> str:
     choices = "".join(f'<option value="{escape(m.key)}">{escape(metric_title(m))}</option>' for m in metrics)
     choose = f'<p><label class="choice">Metric <select id="metric">{choices}</select></label></p>'
     choose = choose if len(metrics) > 1 else ""
+    level = f"{comparison.confidence:.0%}".replace("%", " %")
     note = (
         '<p class="note">Differences are taken seed by seed, so that what a seed does to all variants cancels. A full '
-        "dot: the interval excludes zero after Holm's correction over all pairs of the metric.</p>"
+        f"dot: shown after Holm's correction. The {level} intervals hold for all pairs of a metric at once.</p>"
     )
     return note + choose + "".join(_metric_part(material, metric) for metric in metrics)
 
@@ -245,8 +247,8 @@ def _gallery(comparison: Comparison, pictures: Pictures | None) -> str:
     height, width = pictures.originals.shape[1:3]
     limit = number(pictures.limit, 2)
     return f"""
-<p class="note">The first {plural(pictures.count, "test image")}, from the runs with seed {pictures.seed}; one pixel of
-the image is one square. Drag the divider, or move it with the arrow keys when it has the focus.</p>
+<p class="note">{plural(pictures.count, "test image")}, those first on which the variants differ most, from the runs
+with seed {pictures.seed}. One square is one pixel. Drag the divider, or focus it and press the arrow keys.</p>
 <div style="--ratio: {width} / {height}">
 <fieldset class="thumbs"><legend>Test image</legend>{thumbs}</fieldset>
 <div class="controls">

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,10 +19,9 @@ from safetensors import SafetensorError, safe_open
 from upsample_lab.compare.report.figures import Drawing
 from upsample_lab.compare.report.looks import SMALL_PT, new_figure
 from upsample_lab.compare.report.words import number, plural, shortened
-from upsample_lab.compare.result import Comparison, Variant
+from upsample_lab.compare.result import Comparison
 from upsample_lab.palette import BAD, GOOD, INK
 
-FILE = "test_images.safetensors"
 SHOWN = 12  # images of each variant
 SHOWN_PIXELS = 400_000  # of each variant, so that a page of large images can still be sent by mail
 DRAWN = 8  # columns of the figure
@@ -35,7 +34,7 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The first test images, `[n, H, W, 3]` uint8, and by variant what its run with the first seed made of them.
+    """Some test images, `[n, H, W, 3]` uint8, and by variant what its run with the lowest seed made of them.
 
     errors  `[n, H, W]`, reconstruction less original in 0…1: root mean square over the channels, with the mean's sign
     limit   the size of an error that has the strongest colour
@@ -54,9 +53,15 @@ class Pictures:
 
 
 def load_pictures(comparison: Comparison) -> Pictures | None:
-    """What the runs kept of the test images; None where none did, or they did not keep the same images."""
-    seed = comparison.seeds[0] if comparison.seeds else None
-    loaded = {v.name: found for v in comparison.variants if (found := _load(_run_path(v, seed))) is not None}
+    """The comparison's examples, read from the files of the runs; None where there are none, or none is readable.
+
+    A variant whose file is broken, or shows other images than the first variant's, is left out.
+    """
+    examples = comparison.examples
+    if examples is None:
+        return None
+    files = {v.name: examples.files[v.name] for v in comparison.variants if v.name in examples.files}
+    loaded = {name: found for name, file in files.items() if (found := _load(file, examples.indices)) is not None}
     if not loaded:
         return None
     originals = next(iter(loaded.values()))[0]
@@ -69,28 +74,24 @@ def load_pictures(comparison: Comparison) -> Pictures | None:
         errors=errors,
         psnr_db={name: psnr_db for name, (_, _, psnr_db) in same.items()},
         limit=max(float(np.percentile(everything, LIMIT_PERCENT)), 1 / 255),
-        seed=seed or 0,
+        seed=min(comparison.seeds),
     )
 
 
-def _run_path(variant: Variant, seed: int | None) -> Path | None:
-    return next((run.path for run in variant.runs if run.seed == seed), None)
-
-
-def _load(folder: Path | None) -> tuple[Bytes, Bytes, tuple[float, ...]] | None:
-    """(originals, outputs, their PSNR), images `[n, C, H, W]`; None where the run has no such file, or a broken one."""
-    if folder is None or not (folder / FILE).is_file():
-        return None
+def _load(path: Path, indices: Sequence[int]) -> tuple[Bytes, Bytes, tuple[float, ...]] | None:
+    """(originals, outputs, their PSNR) of the first of those images, `[n, C, H, W]`; None where there are none."""
     try:
-        with safe_open(folder / FILE, framework="numpy") as file:
-            stored = file.get_slice("originals")
-            height, width = stored.get_shape()[-2:]
-            count = min(SHOWN, stored.get_shape()[0], max(1, SHOWN_PIXELS // (height * width)))
-            originals, outputs = stored[:count], file.get_slice("outputs")[:count]
-            psnr_db = tuple(float(value) for value in file.get_slice("psnr_db")[:count])
-    except (SafetensorError, OSError, ValueError, IndexError):
+        with safe_open(path, framework="numpy") as file:
+            originals, outputs = file.get_tensor("originals"), file.get_tensor("outputs")
+            every_psnr_db = file.get_tensor("psnr_db")
+    except (SafetensorError, OSError):
         return None
-    return (originals, outputs, psnr_db) if originals.shape == outputs.shape else None
+    height, width = originals.shape[-2:]
+    count = min(SHOWN, max(1, SHOWN_PIXELS // (height * width)))
+    chosen = [i for i in indices if i < min(len(originals), len(every_psnr_db))][:count]
+    if originals.shape != outputs.shape or not chosen:
+        return None
+    return originals[chosen], outputs[chosen], tuple(float(value) for value in every_psnr_db[chosen])
 
 
 def _as_rgb(images: Bytes) -> Bytes:

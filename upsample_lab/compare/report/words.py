@@ -35,14 +35,14 @@ class Cell:
 
 
 def number(value: float | None, digits: int) -> str:
-    """So many decimals, with a true minus; a dash where there is no number."""
+    """So many decimals, with a true minus; `4e−06` where they would leave nothing, a dash where there is no number."""
     if value is None or math.isnan(value):
         return NONE
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
     text = f"{value:,.{digits}f}"
-    if not text.strip("-0.,"):
-        text = text.lstrip("-")  # what rounds to zero has no sign
+    if not text.strip("-0.,"):  # rounds to zero
+        text = f"{value:.0e}" if value and digits else text.lstrip("-")
     return text.replace("-", MINUS)
 
 
@@ -150,7 +150,6 @@ def _costs(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:
         (Column("parameters", "", "lower"), [_count(c.parameters, 1, 0) for c in costs]),
         (Column("MACs", "M", "lower"), [_count(c.macs, 1e6, 2) for c in costs]),
         (Column("latency", "ms", "lower"), [_count(c.latency_ms, 1, 2) for c in costs]),
-        (Column("training", "images/s", "higher"), [_count(c.train_images_per_sec, 1, 0) for c in costs]),
     ]
 
 
@@ -219,7 +218,8 @@ def table_note(comparison: Comparison) -> str:
     seeds = plural(len(comparison.seeds), "seed")
     if len(comparison.seeds) < 2:
         return "One seed: no spread and no interval can be given. MACs are multiply-accumulates, forward, one image."
-    note = f"Mean ± standard deviation over {seeds}, and the interval of the mean."
+    level = f"{comparison.confidence:.0%}".replace("%", " %")
+    note = f"Mean ± standard deviation over {seeds}, and the {level} interval of the mean."
     remarks = {standing(comparison, m, v.name) for m in comparison.metrics for v in comparison.variants}
     if TIED in remarks:
         note += " Tied: no difference from the best was shown."
