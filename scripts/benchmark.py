@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from upsample_lab.benchmark import conv, loader, startup
+from upsample_lab.cli.main import OneLineParser
 
 SUITES = {"conv": conv, "loader": loader, "startup": startup}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = OneLineParser(description=__doc__)
     suites = parser.add_subparsers(dest="suite", required=True)
     for name, module in SUITES.items():
         suite = suites.add_parser(name, help=(module.__doc__ or "").splitlines()[0], description=module.__doc__)
