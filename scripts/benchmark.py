@@ -13,6 +13,7 @@ from pathlib import Path
 from upsample_lab.benchmark import ceilings, conv, epoch, fold, gpu, loader, startup, sweep, train
 from upsample_lab.benchmark.page import insert, page
 from upsample_lab.benchmark.table import Table, goals_markdown
+from upsample_lab.cli.main import OneLineParser
 
 SUITES = {
     "train": train,
@@ -29,7 +30,7 @@ LEFT_OUT_OF_ALL = ("gpu",)  # on a CPU it measures nothing that the others do no
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     suites = parser.add_subparsers(dest="suite", required=True)
     for name, module in SUITES.items():
         suite = suites.add_parser(name, help=(module.__doc__ or "").splitlines()[0], description=module.__doc__)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from upsample_lab.benchmark.loader import PerSampleDataset
-from upsample_lab.config import TrainConfig, decoder_channels
+from upsample_lab.config import TrainConfig, decoder_widths
 
 UPSAMPLERS = ("deconv", "nearest", "bilinear")
 """The upsamplers that torch.nn has layers for."""
@@ -39,7 +39,7 @@ def autoencoder(config: TrainConfig, channels: int) -> nn.Sequential:
         layers += [nn.Conv2d(c_in, c_out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
     layers += [nn.Conv2d(widths[-1], latent, 1)]
     layers += [nn.Conv2d(latent, widths[-1], 1, bias=False), nn.BatchNorm2d(widths[-1]), nn.ReLU()]
-    for c_in, c_out in decoder_channels(widths):
+    for c_in, c_out in pairwise(decoder_widths(widths)):
         layers += [*upsampling(config.upsample.name, c_in, c_out), nn.BatchNorm2d(c_out), nn.ReLU()]
     layers += [nn.Conv2d(widths[0], channels, 3, padding=1), nn.Sigmoid()]
     return nn.Sequential(*layers)

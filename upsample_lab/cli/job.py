@@ -90,7 +90,7 @@ def sweep_job(composed: Any) -> float | None:
 
 def _attempt(config: TrainConfig, display: Display) -> Outcome | None:
     """The run's outcome; None, with one line, where it could not even begin."""
-    from upsample_lab.training.run import RunHeld
+    from upsample_lab.training.lock import RunHeld
 
     try:
         return run(config, display)

@@ -13,13 +13,13 @@ from rich.text import Text
 
 from upsample_lab.config import TrainConfig
 from upsample_lab.training.display import SHOW_ALL, print_results, result_console
+from upsample_lab.training.lock import RunHeld
 from upsample_lab.training.run import (
     COMPLETE,
     FAILED,
     INTERRUPTED,
     RUNNING,
     RunDirectory,
-    RunHeld,
     attempts,
     run_path,
 )
