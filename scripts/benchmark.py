@@ -1,13 +1,13 @@
-"""Measure speed: `python scripts/benchmark.py conv|loader|startup [--json PATH] [--markdown PATH]`."""
+"""Measure speed: `python scripts/benchmark.py conv|fold|loader|startup [--json PATH] [--markdown PATH]`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from upsample_lab.benchmark import conv, loader, startup
+from upsample_lab.benchmark import conv, fold, loader, startup
 
-SUITES = {"conv": conv, "loader": loader, "startup": startup}
+SUITES = {"conv": conv, "fold": fold, "loader": loader, "startup": startup}
 
 
 def main() -> None:
