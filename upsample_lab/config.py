@@ -40,9 +40,15 @@ from upsample_lab.settings import (
 
 @dataclass
 class UpsampleOptions:
-    """What every upsampler's options have in common: the name in the registry."""
+    """What every upsampler's options have in common: the name in the registry, and how a resize is computed."""
 
     name: str = MISSING
+    fold: str = setting(
+        "compute a fixed resize and its convolution in one: auto where measured to be faster, always where exact; the "
+        "other layers have nothing to fold, and take the key all the same",
+        choices=("auto", "never", "always"),
+        identity=False,
+    )
 
     def check(self) -> None:
         """Raise `ConfigError` if options that are each allowed do not go together."""
