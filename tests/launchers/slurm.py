@@ -122,11 +122,16 @@ class SlurmCluster:
         path = _find(name)
         assert path is not None
         with (self.folder / f"{name}.out").open("wb") as out:
-            command = [path, *words]
-            environment = {**os.environ, **self.environment}
             self.daemons.append(
                 subprocess.Popen(
-                    command, stdout=out, stderr=out, env=environment, user=user, group=group, extra_groups=[]
+                    [path, *words],
+                    stdout=out,
+                    stderr=out,
+                    env={**os.environ, **self.environment},
+                    user=user,
+                    group=group,
+                    extra_groups=[],
+                    start_new_session=True,  # Ctrl-C of the tests must not end it before its jobs
                 )
             )
 

@@ -21,14 +21,14 @@ from upsample_lab.training.tracking import TIMES, read_metrics
 
 MARK = "UPSAMPLE_LAB_TEST_MARK"  # in the environment of a sweep and of all that it starts
 PATIENCE_SEC = 240.0  # on a machine that is busy; nothing below waits so long where all is well
-STEPS = 200
-# A checkpoint after every step: slow enough to be broken off in the middle, and never far to go back.
+STEPS = 300
+# A line for every step and many checkpoints: slow enough to be broken off in the middle, and never far to go back.
 BREAKABLE = (
     *TINY,
-    "trainer.epochs=20",
-    "trainer.validate_every_epochs=20",
+    "trainer.epochs=30",
+    "trainer.validate_every_epochs=30",
     "trainer.log_every_steps=1",
-    "trainer.checkpoint_every_sec=0.000001",
+    "trainer.checkpoint_every_sec=0.1",
 )
 
 
@@ -108,7 +108,9 @@ def running(folder: Path) -> list[Path]:
     return [
         run
         for run in runs_in(folder)
-        if status(run)["state"] == "running" and 0 < steps_done(run) < STEPS / 2 and any(run.glob("checkpoints/last*"))
+        if status(run)["state"] == "running"
+        and 0 < steps_done(run) < STEPS * 3 / 4
+        and any(run.glob("checkpoints/last*"))
     ]
 
 

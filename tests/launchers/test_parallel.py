@@ -15,7 +15,7 @@ from tests.launchers.sweeping import BREAKABLE, Sweep, results, running, runs_in
 pytest.importorskip("joblib", reason="needs the [parallel] extra")
 
 PARALLEL = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=2")
-GRID = ("upsample=deconv/k3,nearest", "seed=0,1")
+GRID = ("upsample=deconv/k3,nearest,bilinear", "seed=0")
 
 
 def assert_nothing_left(sweep: Sweep) -> None:
@@ -32,8 +32,8 @@ def test_a_sweep_broken_off_in_every_way_ends_as_if_it_had_not_been(start_sweep:
     assert asked.wait() == 143, asked.err
     assert_nothing_left(asked)
     assert [status(run)["state"] for run in runs_in(out)] == ["interrupted"] * 2, "the workers saved before they ended"
-    assert "4 runs: 4 to train" in asked.out
-    assert "0 of 4 runs complete, 2 interrupted, 2 not started" in asked.out
+    assert "3 runs: 3 to train" in asked.out
+    assert "0 of 3 runs complete, 2 interrupted, 1 not started" in asked.out
 
     interrupted = start_sweep(*words)
     wait_for("two runs in the middle", lambda: len(running(out)) == 2)
@@ -41,7 +41,7 @@ def test_a_sweep_broken_off_in_every_way_ends_as_if_it_had_not_been(start_sweep:
     assert interrupted.wait() == 130, interrupted.err
     assert_nothing_left(interrupted)
     assert [status(run)["state"] for run in runs_in(out)] == ["interrupted"] * 2
-    assert "2 to resume, 2 to train" in interrupted.out
+    assert "2 to resume, 1 to train" in interrupted.out
 
     killed = start_sweep(*words)
     victim = wait_for("a run in the middle", lambda: running(out))[0]
@@ -55,7 +55,7 @@ def test_a_sweep_broken_off_in_every_way_ends_as_if_it_had_not_been(start_sweep:
 
     finished = start_sweep(*words)
     assert finished.wait() == 0, finished.err
-    assert "4 of 4 runs complete" in finished.out
+    assert "3 of 3 runs complete" in finished.out
     assert "resumed at step" in finished.out
 
     undisturbed = start_sweep(*BREAKABLE, *GRID, f"output_root={tmp_path / 'undisturbed'}")

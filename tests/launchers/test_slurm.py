@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=miss
 
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.timeout_min=30")
 PARALLEL = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=2")
+PAIR = ("upsample=deconv/k3,nearest", "seed=0")
 GRID = ("upsample=deconv/k3,nearest", "seed=0,1")
 
 
@@ -41,10 +42,11 @@ def test_one_sweep_under_several_launchers_ends_as_if_undisturbed(
     cluster: SlurmCluster, start_sweep: StartSweep, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    words = (*BREAKABLE, *GRID, f"output_root={out}")
+    place = f"output_root={out}"
+    words = (*BREAKABLE, *GRID, place)
 
     # On Slurm: one run is queued again, one is killed; both go on. Then the whole is cancelled.
-    first = start_sweep(*SLURM, *words, environment=cluster.environment)
+    first = start_sweep(*SLURM, *BREAKABLE, *PAIR, place, environment=cluster.environment)
     pair = wait_for("two runs in the middle", lambda: len(running(out)) == 2 and running(out))
     pids, jobs = {run: status(run)["pid"] for run in pair}, cluster.jobs_of(pair)
     requeued, killed = pair
@@ -58,7 +60,7 @@ def test_one_sweep_under_several_launchers_ends_as_if_undisturbed(
     cluster.call("scancel", "--user=root")
     wait_for("the end of all jobs", lambda: not cluster.unfinished())
 
-    # Under joblib, broken off again
+    # Under joblib, as part of a larger grid, broken off again
     second = start_sweep(*PARALLEL, *words)
     wait_for("a run in the middle", lambda: running(out) or second.process.poll() is not None)
     os.kill(second.process.pid, signal.SIGTERM)
