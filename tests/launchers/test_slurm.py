@@ -49,6 +49,8 @@ def test_one_sweep_under_several_launchers_ends_as_if_undisturbed(
     first = start_sweep(*SLURM, *BREAKABLE, *PAIR, place, environment=cluster.environment)
     pair = wait_for("two runs in the middle", lambda: len(running(out)) == 2 and running(out))
     pids, jobs = {run: status(run)["pid"] for run in pair}, cluster.jobs_of(pair)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGSTOP)  # hold this moment, however slow the scheduler's commands are
     requeued, killed = pair
     cluster.call("scontrol", "requeue", jobs[requeued])
     os.kill(pids[killed], signal.SIGKILL)

@@ -67,10 +67,9 @@ class JobDisplay(Display):
         super().resumed(step, steps, warnings)
 
 
-def sweep_job(composed: Any) -> float | None:
+def sweep_job(composed: Any) -> None:
     """One run of a sweep, and one line that says what became of it. Nothing that happens to it stops the others.
 
-    Returns the best PSNR in validation, in dB, for sweepers that search; None where the run is not complete.
     Ends the process with the signal's exit status where the run was asked to stop.
     """
     from hydra.core.hydra_config import HydraConfig
@@ -85,13 +84,12 @@ def sweep_job(composed: Any) -> float | None:
     display = JobDisplay(alone=launcher in ("BasicLauncher", "SlurmLauncher"))
     outcome = _attempt(config, display)
     if outcome is None:
-        return None
+        return
     print(f"{_line(outcome, display.resumed_at)}  {outcome.path}", flush=True)
     if outcome.state == "interrupted":
         if launcher == "JoblibLauncher":
             os._exit(outcome.exit_status)  # else joblib would hand this worker the next run
         sys.exit(outcome.exit_status)
-    return None if outcome.summary is None else outcome.summary["val/psnr_db"]
 
 
 @cache
