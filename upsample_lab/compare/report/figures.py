@@ -522,7 +522,7 @@ def _key(figure: Figure, handles: Sequence[Any], columns: int) -> None:
 
 def _quiet(axes: Axes, grid: bool = False) -> None:
     """Only what is read: two sides of the frame, small ticks, at most a faint grid."""
-    axes.tick_params(labelsize=SMALL_PT, colors=INK, length=3)
+    axes.tick_params(which="both", labelsize=SMALL_PT, colors=INK, length=3)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
