@@ -136,9 +136,9 @@ class Browser:
 
     def page(self, address: str | Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
         """A new tab of that size in CSS pixels with the address, or a file, loaded in it."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        target = str(self.call("Target.createTarget", url="about:blank")["targetId"])
         session = str(self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
-        page = Page(self, session)
+        page = Page(self, session, target)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         page.resize(width, height)
@@ -158,8 +158,8 @@ class Browser:
 class Page:
     """A tab."""
 
-    def __init__(self, browser: Browser, session: str) -> None:
-        self._browser, self._session = browser, session
+    def __init__(self, browser: Browser, session: str, target: str) -> None:
+        self._browser, self._session, self._target = browser, session, target
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._browser.call(method, self._session, **parameters)
@@ -171,6 +171,10 @@ class Page:
         if "errorText" in result:
             raise BrowserError(f"{url}: {result['errorText']}")
         self._browser.wait_for("Page.loadEventFired", self._session)
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def resize(self, width: int, height: int) -> None:
         """The size in CSS pixels; below 500 too, where a window of the desktop would stop."""
@@ -228,10 +232,14 @@ class Page:
         ]
         return [address for address in asked if not address.startswith("data:")]
 
-    def screenshot(self, path: Path, *, whole: bool = False) -> Path:
-        """Write a PNG of what is seen, or of the whole page."""
-        parameters: dict[str, Any] = {"format": "png", "captureBeyondViewport": whole}
-        if whole:
+    def screenshot(self, path: Path, *, whole: bool = False, part: str = "") -> Path:
+        """Write a PNG of what is seen, of the whole page, or of the first element that the selector `part` finds."""
+        parameters: dict[str, Any] = {"format": "png", "captureBeyondViewport": whole or bool(part)}
+        if part:
+            box = f"document.querySelector({json.dumps(part)}).getBoundingClientRect()"
+            frame = f"(b => ({{x: b.x + scrollX, y: b.y + scrollY, width: b.width, height: b.height}}))({box})"
+            parameters["clip"] = {**self.evaluate(frame), "scale": 1}
+        elif whole:
             size = self.call("Page.getLayoutMetrics")["cssContentSize"]
             parameters["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", **parameters)["data"]))

@@ -52,6 +52,7 @@ def synthetic(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     *,
     experiment: str = "mnist_upsamplers",
+    metrics: Sequence[Metric] = METRICS,
     images: bool = True,
     channels: int = 1,
     size_px: int = 28,
@@ -75,24 +76,24 @@ def synthetic(
         for variant, recipe in zip(variants, recipes, strict=True):
             _write_images(variant, recipe, channels, size_px)
     luck = random.normal(0, 0.08, len(seeds))  # a seed's luck is shared by all variants: what pairing takes out
-    estimates = {m.key: {r[0]: _estimate(_values(m, r, seeds, luck, random)) for r in recipes} for m in METRICS}
+    estimates = {m.key: {r[0]: _estimate(_values(m, r, seeds, luck, random)) for r in recipes} for m in metrics}
     names = [recipe[0] for recipe in recipes]
-    rankings = {m.key: _ranking(m, estimates[m.key]) for m in METRICS}
+    rankings = {m.key: _ranking(m, estimates[m.key]) for m in metrics}
     return Comparison(
         experiment=experiment,
         root=folder / experiment,
-        metrics=METRICS,
+        metrics=tuple(metrics),
         variants=variants,
         seeds=tuple(seeds),
         estimates=estimates,
         differences={
             m.key: tuple(_difference(m, a, b, estimates[m.key]) for a, b in itertools.combinations(names, 2))
-            for m in METRICS
+            for m in metrics
         },
         rankings=rankings,
         rank_agreement={
             (a.key, b.key): _kendall(rankings[a.key].order, rankings[b.key].order)
-            for a, b in itertools.permutations(METRICS, 2)
+            for a, b in itertools.permutations(metrics, 2)
         },
         pareto=_pareto(recipes, latency),
         curves=_curves(recipes, len(seeds)) if curves else {},

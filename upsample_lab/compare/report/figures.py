@@ -126,7 +126,7 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
         if not math.isnan(pair.low):
             axes.plot([pair.low, pair.high], [row, row], color=color, lw=2.2 if pair.shown else 1.2, zorder=2)
         face = color if pair.shown else "#ffffff"
-        axes.plot(pair.mean, row, marker="o", ms=6.5, mfc=face, mec=color, mew=1.3, zorder=3)
+        axes.plot(pair.mean, row, color=color, marker="o", ms=6.5, mfc=face, mec=color, mew=1.3, zorder=3)
     names = [_pair_name(pair, common, length) for pair in pairs]
     axes.set_yticks(range(len(pairs)), names)
     axes.set_ylim(len(pairs) - 0.4, -0.6)
@@ -269,7 +269,7 @@ def _scatter(
         if not math.isnan(estimate.low):
             axes.plot([x, x], [estimate.low, estimate.high], color=look.color, lw=1.2, zorder=2, **group)
         face = look.color if filled is None or name in filled else "#ffffff"
-        axes.plot(x, y, marker=look.marker, ms=7.5, mfc=face, mec=look.color, mew=1.5, ls="", zorder=3, **group)
+        axes.plot(x, y, color=look.color, marker=look.marker, ms=7.5, mfc=face, mew=1.5, ls="", zorder=3, **group)
     axes.margins(0.12)
 
 
@@ -408,10 +408,11 @@ def _curves(comparison: Comparison, title: str, curves: Mapping[str, Curve], wid
     axes = figure.add_subplot()
     looks = variant_looks(comparison.variants)
     order = [variant.name for variant in comparison.variants]
+    shade = 0.13 if count <= 10 else 0.05  # many bands on top of each other would hide what lies below
     for name, curve in curves.items():
         look, gid = looks[name], variant_gid(order.index(name))
         if not any(math.isnan(value) for value in (*curve.low, *curve.high)):
-            axes.fill_between(curve.steps, curve.low, curve.high, color=look.color, alpha=0.13, lw=0, gid=gid)
+            axes.fill_between(curve.steps, curve.low, curve.high, color=look.color, alpha=shade, lw=0, gid=gid)
         single = len(curve.steps) == 1
         axes.plot(
             curve.steps, curve.mean, color=look.color, ls=look.dash, lw=1.7, gid=gid,
@@ -510,16 +511,18 @@ def _variant_key(variant: Variant, look: VariantLook, narrow: bool, line: bool =
 
 
 def _key(figure: Figure, handles: Sequence[Any], columns: int) -> None:
-    """A legend below everything."""
+    """A legend below everything, in at most so many columns, and fewer where the names are long."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    fitting = int(figure.get_figwidth() * 72 / (longest * SMALL_PT * 0.58 + 4 * SMALL_PT))
     figure.legend(
-        handles=list(handles), loc="outside lower left", ncols=columns, fontsize=SMALL_PT, frameon=False,
-        labelcolor=INK, handlelength=2.2, columnspacing=1.4, borderpad=0.2,
+        handles=list(handles), loc="outside lower left", ncols=max(1, min(columns, fitting)), fontsize=SMALL_PT,
+        frameon=False, labelcolor=INK, handlelength=2.2, columnspacing=1.4, borderpad=0.2,
     )  # fmt: skip
 
 
 def _quiet(axes: Axes, grid: bool = False) -> None:
     """Only what is read: two sides of the frame, small ticks, at most a faint grid."""
-    axes.tick_params(labelsize=SMALL_PT, colors=INK, length=3)
+    axes.tick_params(which="both", labelsize=SMALL_PT, colors=INK, length=3)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

@@ -40,7 +40,7 @@ def render(drawing: Drawing, *, in_page: bool = True) -> Rendered:
     with drawing_rules(f"{drawing.name} wide"):
         figure = drawing.draw(WIDE_IN)
         png = as_png(figure)
-        figure.set_layout_engine("none")  # it is laid out already
+        figure.set_layout_engine(None)  # it is laid out already
         svg = _svg(figure, drawing.title)
     if not in_page:
         return Rendered(drawing, png, svg)

@@ -34,15 +34,15 @@ class Cell:
     remark: str = ""
 
 
-def number(value: float | None, digits: int) -> str:
-    """So many decimals, with a true minus; `4e−06` where they would leave nothing, a dash where there is no number."""
+def number(value: float | None, digits: int, *, tiny: bool = False) -> str:
+    """So many decimals, with a true minus; a dash where there is no number. `tiny` gives `4e−06` instead of 0.00."""
     if value is None or math.isnan(value):
         return NONE
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
     text = f"{value:,.{digits}f}"
     if not text.strip("-0.,"):  # rounds to zero
-        text = f"{value:.0e}" if value and digits else text.lstrip("-")
+        text = f"{value:.0e}" if value and tiny else text.lstrip("-")
     return text.replace("-", MINUS)
 
 
@@ -107,7 +107,9 @@ def estimate_cell(estimate: Estimate | None, digits: int) -> Cell:
         return Cell(NONE)
     spread = "" if math.isnan(estimate.std) else f" ± {number(estimate.std, digits)}"
     return Cell(
-        number(estimate.mean, digits) + spread, interval(estimate.low, estimate.high, digits), float(estimate.mean)
+        number(estimate.mean, digits, tiny=True) + spread,
+        interval(estimate.low, estimate.high, digits),
+        float(estimate.mean),
     )
 
 
@@ -147,9 +149,9 @@ def standing(comparison: Comparison, metric: Metric, name: str) -> str:
 def _costs(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:
     costs = [variant.cost for variant in comparison.variants]
     return [
-        (Column("parameters", "", "lower"), [_count(c.parameters, 1, 0) for c in costs]),
-        (Column("MACs", "M", "lower"), [_count(c.macs, 1e6, 2) for c in costs]),
-        (Column("latency", "ms", "lower"), [_count(c.latency_ms, 1, 2) for c in costs]),
+        (Column("parameters"), [_count(c.parameters, 1, 0) for c in costs]),
+        (Column("MACs", "M"), [_count(c.macs, 1e6, 2) for c in costs]),
+        (Column("latency", "ms"), [_count(c.latency_ms, 1, 2) for c in costs]),
     ]
 
 
