@@ -1,13 +1,13 @@
-"""Measure speed: `python scripts/benchmark.py conv|loader|startup [--json PATH] [--markdown PATH]`."""
+"""Measure speed: `python scripts/benchmark.py conv|loader|startup|compare [--json PATH] [--markdown PATH]`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from upsample_lab.benchmark import conv, loader, startup
+from upsample_lab.benchmark import compare, conv, loader, startup
 
-SUITES = {"conv": conv, "loader": loader, "startup": startup}
+SUITES = {"conv": conv, "loader": loader, "startup": startup, "compare": compare}
 
 
 def main() -> None:

@@ -501,7 +501,7 @@ def test_real_runs_compare(train: Callable[..., int], tmp_path: Path, capsys: py
     assert train("-m", "upsample=deconv,nearest", "seed=0,1", "experiment.name=real", *words) == 0
     capsys.readouterr()
     script = load_script("compare")
-    quick = ["experiment=real", f"output_root={tmp_path / 'out'}", "report=false"]
+    quick = ["experiment=real", f"output_root={tmp_path / 'out'}", "report=false", "latency=false"]
     assert run_script("compare", script.USAGE, script.main, quick) == 0
     printed = capsys.readouterr().out
     assert "real on glyphs: mean and 95% interval over 2 seeds (0, 1)" in printed
