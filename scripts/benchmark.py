@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from upsample_lab.benchmark import ceilings, conv, epoch, fold, gpu, loader, startup, sweep, train
+from upsample_lab.benchmark import ceilings, compare, conv, epoch, fold, gpu, loader, startup, sweep, train
 from upsample_lab.benchmark.page import insert, page
 from upsample_lab.benchmark.table import Table, goals_markdown
 from upsample_lab.cli.main import OneLineParser
@@ -24,6 +24,7 @@ SUITES = {
     "epoch": epoch,
     "sweep": sweep,
     "startup": startup,
+    "compare": compare,
     "gpu": gpu,
 }
 LEFT_OUT_OF_ALL = ("gpu",)  # on a CPU it measures nothing that the others do not
