@@ -74,10 +74,9 @@ def all_suites(arguments: argparse.Namespace) -> None:
         if arguments.json is not None:
             arguments.json.mkdir(parents=True, exist_ok=True)
             (arguments.json / f"{name}.json").write_text(tables[name].to_json(), encoding="utf-8")
-    goals = [goal for table in tables.values() for goal in table.goals]
-    print(goals_markdown(goals))
-    if arguments.markdown is not None:
-        insert(arguments.markdown, page(list(tables.values()), quick=arguments.quick))
+        if arguments.markdown is not None:  # after each, so that an interrupted run leaves what it has measured
+            insert(arguments.markdown, page(list(tables.values()), quick=arguments.quick))
+    print(goals_markdown([goal for table in tables.values() for goal in table.goals]))
 
 
 if __name__ == "__main__":
