@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from upsample_lab.cli.main import asks_help, guarded, print_help
 from upsample_lab.config import RunOptions, TrainConfig
 from upsample_lab.settings import ConfigError
+from upsample_lab.training.ranks import read_ranks, speaks
 
 if TYPE_CHECKING:
     from upsample_lab.training.session import Outcome
@@ -20,6 +21,7 @@ Train a small encoder-decoder with the upsampler of your choice, and measure wha
   python scripts/train.py upsample=nearest data=cifar10 seed=1   another dataset and seed
   python scripts/train.py -m upsample=deconv,nearest seed=0,1,2  a sweep: every combination
   python scripts/train.py upsample=deconv --cfg job              print the configuration, train nothing
+  torchrun --nproc-per-node=2 scripts/train.py upsample=deconv   one run, each batch shared by two processes
 
 The same command again skips a complete run and resumes an interrupted one."""
 
@@ -36,6 +38,8 @@ def main(words: list[str]) -> int:
         return 0
     settings = [word for word in words if word not in MULTIRUN_FLAGS]
     if len(settings) < len(words) or is_sweep("train", settings):
+        if (size := read_ranks().size) > 1:
+            raise ConfigError(f"a sweep cannot run in {size} processes of torchrun; start one run at a time with it")
         return sweep(settings, compose_grid("train", settings))
     return single(compose_one("train", settings))
 
@@ -44,6 +48,8 @@ def single(config: TrainConfig) -> int:
     from upsample_lab.training.display import print_results
 
     outcome = run(config)
+    if not speaks():
+        return outcome.exit_status
     if outcome.summary is None:
         print(f"{outcome.state}: {outcome.reason}", file=sys.stderr)
         if outcome.state == "interrupted":
@@ -91,7 +97,7 @@ def run(config: TrainConfig) -> Outcome:
     from upsample_lab.training.display import Display
     from upsample_lab.training.session import run_training
 
-    return run_training(config, Display(), command(config))
+    return run_training(config, Display(quiet=not speaks()), command(config))
 
 
 def command(config: TrainConfig) -> str:

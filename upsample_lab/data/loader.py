@@ -65,9 +65,11 @@ class BatchLoader:
         device: where batches are returned.
         memory_format: of the batches. The images are stored that way, so that it costs nothing a batch.
         dtype: of the batches; the division itself is in float32 (see `to_unit_range`).
+        part: ``(k, K)``: return part k of every batch cut into K equal parts, for K processes that share the batches.
 
     Raises:
-        ValueError: `images` are not uint8 ``[N, C, H, W]`` with N > 0, or `batch_size` is not positive.
+        ValueError: `images` are not uint8 ``[N, C, H, W]`` with N > 0, or `batch_size` is not positive, or batches
+            cannot be cut into equal parts.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         memory_format: torch.memory_format = torch.contiguous_format,
         dtype: torch.dtype = torch.float32,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) == 0:
             raise ValueError(f"images: uint8 [N, C, H, W] with N > 0 needed, got {images.dtype} {list(images.shape)}")
@@ -86,6 +89,11 @@ class BatchLoader:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
         self.batch_size = min(batch_size, len(images))
         self.steps_per_epoch = len(images) // self.batch_size
+        number, parts = part
+        if self.batch_size % parts or not 0 <= number < parts:
+            raise ValueError(f"part={part}: batches of {self.batch_size} cannot be cut so")
+        self._part_size = self.batch_size // parts
+        self._part_start = number * self._part_size
         self._image_count = len(images)
         self._seed = seed
         self._device = torch.device(device)
@@ -114,7 +122,7 @@ class BatchLoader:
         return self._orders[epoch]
 
     def batch(self, step: int) -> Tensor:
-        """Batch number `step` (from 0, over all epochs): ``[B, C, H, W]`` in 0…1, newly allocated each time.
+        """Batch number `step` (from 0, over all epochs), or its part: ``[B, C, H, W]`` in 0…1, newly allocated.
 
         Raises:
             IndexError: `step` is negative.
@@ -122,8 +130,8 @@ class BatchLoader:
         if step < 0:
             raise IndexError(f"step={step}: must not be negative")
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
-        first = step_in_epoch * self.batch_size
-        chosen = self.order(epoch)[first : first + self.batch_size]
+        first = step_in_epoch * self.batch_size + self._part_start
+        chosen = self.order(epoch)[first : first + self._part_size]
         if self._device.type == "cpu":
             flat = gather_to_unit_range(self._rows, chosen).to(self._dtype)
         else:

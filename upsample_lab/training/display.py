@@ -17,8 +17,8 @@ PIPE_COLUMNS = 160
 class Display:
     """The screen of one run. Progress and warnings go to stderr, so that stdout holds the result alone."""
 
-    def __init__(self) -> None:
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -44,7 +44,7 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("left"),
         )
-        with Progress(*columns, console=self.err, transient=True, refresh_per_second=4) as bar:
+        with Progress(*columns, console=self.err, transient=True, refresh_per_second=4, disable=self.err.quiet) as bar:
             self._bar, self._task = bar, bar.add_task("training", total=steps, completed=done, figures="")
             yield
         self._bar = None

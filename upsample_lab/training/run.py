@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +134,9 @@ class RunDirectory:
     def write_config(self, config: TrainConfig) -> None:
         write_text(self.config, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
+    def write_error(self, trace: str) -> None:
+        write_text(self.path / "error.log", trace)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run, against other processes; the kernel drops the lock of a process that dies.
@@ -153,3 +157,20 @@ class RunDirectory:
             yield
         finally:
             lock.release()
+
+
+class FollowedRun(RunDirectory):
+    """The run as the other processes of several see it: the first one writes all that there is to write."""
+
+    def set_status(self, state: str, reason: str | None = None) -> None:
+        pass
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        pass
+
+    def write_config(self, config: TrainConfig) -> None:
+        pass
+
+    def write_error(self, trace: str) -> None:
+        """To stderr: an error that the first process does not share is told nowhere else."""
+        print(trace, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from upsample_lab.config import TrainConfig, check_values, load_option
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.display import Display
-from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory, run_path
-from upsample_lab.training.stopping import Interrupted, StopRequest
+from upsample_lab.training.ranks import read_ranks
+from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, FollowedRun, RunDirectory, run_path
+from upsample_lab.training.stopping import Interrupted
 
 if TYPE_CHECKING:  # a finished run is answered without importing torch
     from upsample_lab.training.loop import Parts
+    from upsample_lab.training.parallel import World
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,36 @@ def run_training(config: TrainConfig, display: Display, command: str) -> Outcome
     Raises `ConfigError` for what the user must mend, before anything is written; `RunHeld` while another process has
     the run. A training that fails or is interrupted is an outcome, not an exception.
     """
+    ranks = read_ranks()
+    if ranks.size == 1 and (done := _finished(config)) is not None:
+        return done
+    from upsample_lab.training.parallel import joined
+
+    with joined(ranks, config.trainer.device) as world:
+        return _run_training(config, display, command, world)
+
+
+def _run_training(config: TrainConfig, display: Display, command: str, world: World) -> Outcome:
+    config, path, done = world.on_writer(lambda: _settle(config, display))
+    if done is not None:
+        return done
+    parts = world.everywhere(lambda: _assemble(config, world))
+    run = RunDirectory(path) if world.is_writer else FollowedRun(path)
+    with ExitStack() as held:
+        world.on_writer(lambda: held.enter_context(run.locked()))
+        held.enter_context(world.stop)
+        if world.on_writer(lambda: run.status()["state"] == COMPLETE):  # another process was quicker
+            return Outcome(run.path, COMPLETE, trained=False, summary=run.summary())
+        return _train(config, parts, run, display, world, command)
+
+
+def _settle(config: TrainConfig, display: Display) -> tuple[TrainConfig, Path, Outcome | None]:
+    """The configuration with the data that is there, the run's directory, and its outcome if it is complete."""
     done = _finished(config)
     if done is None:
         config = with_available_data(config, display)
         done = _finished(config)
-    if done is not None:
-        return done
-    parts = _assemble(config)
-    run = RunDirectory(run_path(config))
-    with run.locked(), StopRequest() as stop:
-        if run.status()["state"] == COMPLETE:  # another process was quicker
-            return Outcome(run.path, COMPLETE, trained=False, summary=run.summary())
-        return _train(config, parts, run, display, stop, command)
+    return config, run_path(config), done
 
 
 def _finished(config: TrainConfig) -> Outcome | None:
@@ -85,16 +106,20 @@ def with_available_data_each(grid: Sequence[TrainConfig], display: Display) -> l
     return [dataclasses.replace(config, data=found[repr(config.data)]) for config in grid]
 
 
-def _assemble(config: TrainConfig) -> Parts:
+def _assemble(config: TrainConfig, world: World) -> Parts:
     """Images, model and device, before anything is written: what cannot be put together is the user's to mend."""
-    from upsample_lab.data import DataError, load_images
+    from upsample_lab.data import DataError, load_images, prepare
     from upsample_lab.models import build_model
     from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
     from upsample_lab.training.loop import Parts
 
+    device, memory_format = world.device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format]
     try:
-        where = Where(choose_device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format])
+        where = Where(choose_device(device), memory_format)
+        if not world.is_writer:  # on another machine the files may be missing still
+            prepare(dataclasses.replace(config.data, fallback=None))
         images = load_images(config.data)
+        world.check(config.trainer, len(images.train))
         model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
     except (DataError, ValueError) as error:
         raise ConfigError(str(error)) from None
@@ -102,12 +127,13 @@ def _assemble(config: TrainConfig) -> Parts:
 
 
 def _train(
-    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, stop: StopRequest, command: str
+    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str
 ) -> Outcome:
     from upsample_lab.training.capsule import capsule
     from upsample_lab.training.checkpoint import DamagedCheckpoint
-    from upsample_lab.training.files import write_json, write_text
+    from upsample_lab.training.files import write_json
     from upsample_lab.training.loop import Training
+    from upsample_lab.training.parallel import PeerLost
     from upsample_lab.training.sums import TrainingFailed
 
     for note in parts.images.notes:
@@ -117,16 +143,22 @@ def _train(
     run.set_status(RUNNING)
     try:
         run.write_config(config)
-        write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
-        figures = Training(config, parts, run, display).run(stop)
+        if world.is_writer:
+            write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
+        figures = Training(config, parts, run, display, world).run(world.stop)
     except Interrupted as stopped:
         run.set_status(INTERRUPTED, str(stopped))
         return Outcome(run.path, INTERRUPTED, True, reason=str(stopped), exit_status=stopped.exit_status)
     except (TrainingFailed, DamagedCheckpoint) as error:
         run.set_status(FAILED, str(error))
         return Outcome(run.path, FAILED, True, reason=str(error), exit_status=1)
+    except PeerLost as lost:
+        world.broken = True
+        run.set_status(INTERRUPTED, str(lost))
+        return Outcome(run.path, INTERRUPTED, True, reason=str(lost), exit_status=1)
     except Exception as error:
-        write_text(run.path / "error.log", traceback.format_exc())
+        world.broken = True
+        run.write_error(traceback.format_exc())
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         run.set_status(FAILED, reason)
         return Outcome(run.path, FAILED, True, reason=f"{reason}; details in {run.path / 'error.log'}", exit_status=1)

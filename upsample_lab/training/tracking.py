@@ -86,6 +86,28 @@ class Tracker:
             self._board._get_file_writer().add_summary(summary)
 
 
+class SilentTracker(Tracker):
+    """The tracker of a process that writes nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def report(self, step: int, values: Mapping[str, float], *, time_sec: float) -> None:
+        pass
+
+    def image(self, name: str, pixels: np.ndarray, step: int) -> None:
+        pass
+
+    def begin(self, config: TrainConfig) -> None:
+        pass
+
+    def end(self, config: TrainConfig) -> None:
+        pass
+
+
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
     """Nested settings as `group.key: value`, with lists as words."""
     flat: dict[str, int | float | str | bool] = {}
