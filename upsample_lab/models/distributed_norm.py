@@ -71,7 +71,7 @@ class _Normalise(torch.autograd.Function):
         return F.batch_norm(input, mean, var, weight, bias, training=False, eps=eps), mean, var, count
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         input, weight, mean, var = ctx.saved_tensors
         grad = grad.contiguous(memory_format=_format_of(input))
         _, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(

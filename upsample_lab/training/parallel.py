@@ -32,8 +32,10 @@ CUDA_STEPS_PER_STOP_CHECK = 16
 """Reading the stop flags waits for the device, so it is not done at each step there; on the CPU it costs nothing."""
 
 
-class PeerLost(Exception):
+class PeerLost(ConfigError):
     """Another process of the run has gone. The message is one line."""
+
+    exit_status = 1
 
 
 class World:
@@ -66,28 +68,29 @@ class World:
         if self.size == 1:
             return work()
         answer: list[Any] = [None]
-        failed: Exception | None = None
         if self.is_writer:
             try:
                 answer = [(work(), None)]
             except SHARED_ERRORS as error:
-                failed = error
                 answer = [(None, error)]
         with _noticing_loss():
             distributed.broadcast_object_list(answer, src=0, device=torch.device("cpu"))
-        result, shared = answer[0]
-        if (error := failed or shared) is not None:
-            raise error
-        return result  # type: ignore[no-any-return]
+        result, failure = answer[0]
+        if failure is not None:
+            raise failure
+        shared: T = result
+        return shared
 
     def everywhere(self, work: Callable[[], T]) -> T:
         """Do `work` in every process, and go on only if all could; raises `ConfigError` in all where one does."""
         if self.size == 1:
             return work()
+        result: T | None = None
+        problem: ConfigError | None = None
         try:
-            result, problem = work(), None
+            result = work()
         except ConfigError as error:
-            result, problem = None, error
+            problem = error
         problems: list[str | None] = [None] * self.size
         with _noticing_loss():
             distributed.all_gather_object(problems, None if problem is None else str(problem))
@@ -147,9 +150,7 @@ class World:
         if not self.is_writer and not self.broken:
             try:
                 with _noticing_loss():
-                    distributed.broadcast(
-                        torch.zeros(1), src=0
-                    )  # it never comes; the first one's end is what ends this
+                    distributed.broadcast(torch.zeros(1), src=0)  # it never sends; its end is what ends this
             except PeerLost:
                 pass
 
@@ -231,15 +232,9 @@ def check_parts(batch_size: int, image_count: int, size: int) -> None:
     """Raise `ConfigError` unless `size` processes can take equal parts of every batch."""
     batch = min(batch_size, image_count)
     if image_count < size:
-        raise ConfigError(
-            f"--nproc-per-node: {image_count} training images for {size} processes; start fewer processes"
-        )
+        raise ConfigError(f"{image_count} training images cannot be shared by {size} processes; start fewer of them")
     if batch % size:
-        what = (
-            f"trainer.batch_size={batch_size}" if batch == batch_size else f"{image_count} training images in one batch"
-        )
-        below, above = batch - batch % size, batch - batch % size + size
-        nearest = f"{below} or {above}" if below else f"{above}"
-        raise ConfigError(
-            f"{what}: must be divisible by the {size} processes that share it, as trainer.batch_size={nearest}"
-        )
+        what = f"trainer.batch_size={batch_size}" + (f" (of {image_count} images)" if batch < batch_size else "")
+        below = batch - batch % size
+        nearest = f"{below}" if batch < batch_size else f"{below} or {below + size}" if below else f"{size}"
+        raise ConfigError(f"{what}: must be divisible by the {size} processes that share it; nearest: {nearest}")
