@@ -10,6 +10,10 @@ from torch import Tensor
 
 EPOCHS_KEPT = 2
 """Permutations held at once: the epoch being read and one neighbour."""
+REORDER_LIMIT_BYTES = 256 << 20
+"""Sets up to this size are copied into the memory format of the batches; CIFAR-10 has 154 MB. Larger ones may be
+memory-mapped files that do not fit into memory, so they stay as they are and each batch is converted."""
+COPY_CHUNK_IMAGES = 4096
 
 
 def epoch_permutation(image_count: int, seed: int, epoch: int) -> Tensor:
@@ -49,6 +53,18 @@ def fits_on(device: torch.device, images: Tensor) -> bool:
     return images.nbytes <= free_bytes // 2
 
 
+def arranged(images: Tensor, device: torch.device, memory_format: torch.memory_format) -> Tensor:
+    """`images` on `device` if they fit, and in `memory_format` if that costs nothing or they are not many."""
+    home = device if fits_on(device, images) else torch.device("cpu")
+    in_order = images.is_contiguous(memory_format=memory_format)
+    if home.type == "cpu" and (in_order or (images.is_contiguous() and images.nbytes > REORDER_LIMIT_BYTES)):
+        return images
+    copy = torch.empty(images.shape, dtype=torch.uint8, device=home, memory_format=memory_format)
+    for target, source in zip(copy.split(COPY_CHUNK_IMAGES), images.split(COPY_CHUNK_IMAGES), strict=True):
+        target.copy_(source)  # in parts: a memory-mapped file is never in memory as a whole
+    return copy
+
+
 class BatchLoader:
     """Random access to shuffled batches: ``batch(step)`` depends on `seed` and `step` only, so resuming needs no state.
 
@@ -63,7 +79,8 @@ class BatchLoader:
         batch_size: images a batch.
         seed: decides the order, together with the step.
         device: where batches are returned.
-        memory_format: of the batches. The images are stored that way, so that it costs nothing a batch.
+        memory_format: of the batches. The images are stored that way, so that it costs nothing a batch, unless they
+            are more than `REORDER_LIMIT_BYTES`: then they are read where they lie, and each batch is converted.
         dtype: of the batches; the division itself is in float32 (see `to_unit_range`).
         part: ``(k, K)``: return part k of every batch cut into K equal parts, for K processes that share the batches.
 
@@ -98,10 +115,11 @@ class BatchLoader:
         self._seed = seed
         self._device = torch.device(device)
         self._dtype = dtype
-        self._images = images.contiguous(memory_format=memory_format)
-        if fits_on(self._device, images):
-            self._images = self._images.to(self._device)
-        self._channels_last = memory_format == torch.channels_last
+        self._memory_format = memory_format
+        self._images = arranged(images, self._device, memory_format)
+        self._channels_last = memory_format == torch.channels_last and self._images.is_contiguous(
+            memory_format=memory_format
+        )
         # As [N, C·H·W] in the order of storage a row is one contiguous copy, whatever the memory format.
         stored = self._images.permute(0, 2, 3, 1) if self._channels_last else self._images
         self._stored_shape = stored.shape[1:]
@@ -140,7 +158,8 @@ class BatchLoader:
                 rows = rows.pin_memory().to(self._device, non_blocking=True)
             flat = to_unit_range(rows, self._dtype)
         batch = flat.view(-1, *self._stored_shape)
-        return batch.permute(0, 3, 1, 2) if self._channels_last else batch
+        batch = batch.permute(0, 3, 1, 2) if self._channels_last else batch
+        return batch.contiguous(memory_format=self._memory_format)  # a copy of large sets' batches only
 
 
 def eval_batches(
