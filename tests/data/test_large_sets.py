@@ -49,7 +49,7 @@ def test_a_mapped_set_takes_no_memory(mapped: torch.Tensor) -> None:
         assert batches.batch(step).shape == (BATCH, CHANNELS, SIDE_PX, SIDE_PX)
         if step % 16 == 0:
             highest = max(highest, own_bytes())
-    for batch in eval_batches(sets.validation, 256, memory_format=torch.channels_last):
+    for batch in eval_batches(sets.validation, BATCH, memory_format=torch.channels_last):
         assert batch.is_contiguous(memory_format=torch.channels_last)
     dataset_digest(sets)
     highest = max(highest, own_bytes())
