@@ -117,9 +117,8 @@ class BatchLoader:
         self._dtype = dtype
         self._memory_format = memory_format
         self._images = arranged(images, self._device, memory_format)
-        self._channels_last = memory_format == torch.channels_last and self._images.is_contiguous(
-            memory_format=memory_format
-        )
+        self._converts = not self._images.is_contiguous(memory_format=memory_format)
+        self._channels_last = memory_format == torch.channels_last and not self._converts
         # As [N, C·H·W] in the order of storage a row is one contiguous copy, whatever the memory format.
         stored = self._images.permute(0, 2, 3, 1) if self._channels_last else self._images
         self._stored_shape = stored.shape[1:]
@@ -159,7 +158,7 @@ class BatchLoader:
             flat = to_unit_range(rows, self._dtype)
         batch = flat.view(-1, *self._stored_shape)
         batch = batch.permute(0, 3, 1, 2) if self._channels_last else batch
-        return batch.contiguous(memory_format=self._memory_format)  # a copy of large sets' batches only
+        return batch.contiguous(memory_format=self._memory_format) if self._converts else batch
 
 
 def eval_batches(
