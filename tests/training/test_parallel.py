@@ -11,17 +11,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
 from tests.conftest import ROOT, TINY
 from tests.training.test_end_to_end import only_run, result
 from upsample_lab.data import BatchLoader
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.parallel import World, check_parts, own_device
+from upsample_lab.training.parallel import World, check_parts, own_device, own_part
 from upsample_lab.training.ranks import Ranks, read_ranks
 from upsample_lab.training.tracking import TIMES, read_metrics
 
@@ -55,7 +57,7 @@ Training.step = step_in_trouble
 main = load_script("train").main
 sys.exit(guarded(lambda: main(sys.argv[1:])))
 """
-KILL = "if (rank, done, restarts) == ({rank}, 15, 0): os.kill(os.getpid(), signal.SIGKILL)"
+KILL = "if (rank, done, restarts) in ((1, 15, 0), (0, 13, 1)): os.kill(os.getpid(), signal.SIGKILL)"
 TERMINATE = "if rank == 1 and done >= 6: os.kill(os.getpid(), signal.SIGTERM)"
 
 
@@ -110,13 +112,14 @@ def test_two_processes_do_what_one_does(
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_replaced_and_nothing_is_lost(
+def test_killed_processes_are_replaced_and_nothing_is_lost(
     tmp_path: Path, undisturbed: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
-    """SIGKILL at step 15 to the process that writes and holds the lock; the last checkpoint is that of step 10."""
-    done = torchrun(tmp_path, *SMOOTH, trouble=KILL.format(rank=0), restarts=1)
+    """SIGKILL to the second process at step 15; then, of those that came in their place, to the first, which writes and
+    holds the lock, at step 13. The last checkpoint is that of step 10."""
+    done = torchrun(tmp_path, *SMOOTH, trouble=KILL, restarts=2)
     assert done.returncode == 0, done.stderr
-    assert "resuming at step 10 of 20" in done.stderr
+    assert done.stderr.count("resuming at step 10 of 20") == 2
     assert result(only_run(tmp_path)) == result(undisturbed[0])
 
 
@@ -157,6 +160,21 @@ def test_a_part_that_cannot_be_is_refused() -> None:
     for part in ((0, 3), (2, 2), (-1, 2)):
         with pytest.raises(ValueError, match="cannot be cut"):
             BatchLoader(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), 8, seed=0, part=part)
+
+
+def test_processes_started_again_do_not_take_old_addresses_for_new() -> None:
+    """The second of the new processes is there before the first, and finds only what their predecessors left."""
+    store = distributed.HashStore()
+    own_parts = []
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as pool:
+            second = pool.submit(own_part, store, Ranks(1, 2, 1, 2))
+            first = pool.submit(own_part, store, Ranks(0, 2, 0, 2))
+            mine, theirs = first.result(timeout=60), second.result(timeout=60)
+        mine.set("address", f"{len(own_parts)}")
+        assert theirs.get("address") == mine.get("address")
+        assert not any(part.get("address") == mine.get("address") for part in own_parts)
+        own_parts.append(mine)
 
 
 def environment(**changes: str | None) -> dict[str, str]:

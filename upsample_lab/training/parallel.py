@@ -6,6 +6,10 @@ All hold the same weights and take the same steps. What must be the same everywh
 
 from __future__ import annotations
 
+import atexit
+import re
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from upsample_lab.config import TrainerOptions
 from upsample_lab.settings import ConfigError
@@ -28,6 +33,10 @@ SHARED_ERRORS = (ConfigError, TrainingFailed, DamagedCheckpoint)
 """What the first process may raise in the others' name; anything else ends it, and the others lose a peer."""
 PATIENCE = timedelta(hours=2)
 """How long the others wait for the first one's downloads and validations. A process that dies is noticed at once."""
+MEETING_TIMEOUT = timedelta(minutes=15)
+"""How long processes wait for each other at the start, where a busy machine imports PyTorch at different speeds."""
+MEETING_POLL_SEC = 0.05
+START_KEY = "upsample_lab/start"
 CUDA_STEPS_PER_STOP_CHECK = 16
 """Reading the stop flags waits for the device, so it is not done at each step there; on the CPU it costs nothing."""
 
@@ -184,7 +193,8 @@ def _noticing_loss() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        sentence = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        reason = re.sub(r"^\[[^\]]*\] ", "", sentence)  # without the place in the library's source
         raise PeerLost(f"another process of this run has ended or cannot be reached ({reason})") from None
 
 
@@ -200,7 +210,11 @@ def joined(ranks: Ranks, device: str) -> Iterator[World]:
     try:
         if name.startswith("cuda"):
             torch.cuda.set_device(name)
-        distributed.init_process_group(backend, timeout=PATIENCE)
+        store, *_ = next(rendezvous("env://", timeout=MEETING_TIMEOUT))
+        distributed.init_process_group(
+            backend, store=own_part(store, ranks), rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE
+        )
+        atexit.register(_leave)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"torchrun: the {ranks.size} processes cannot meet: {str(error).splitlines()[0]}") from None
     try:
@@ -209,6 +223,36 @@ def joined(ranks: Ranks, device: str) -> Iterator[World]:
         world.last_to_leave()
         raise
     world.last_to_leave()
+
+
+def own_part(store: distributed.Store, ranks: Ranks) -> distributed.Store:
+    """The part of the launcher's store that belongs to this start of the processes alone.
+
+    torchrun keeps one store through all restarts, so a process may find there the address of another that is dead, and
+    call it in vain. Its count of restarts is no help: the machines of a run may count differently. So the first process
+    makes up a name, the others answer it with one of theirs, and it lists them: only those who are alive can have
+    known the name, and only who finds itself listed has read one that is not old.
+    """
+    own = uuid.uuid4().hex
+    if ranks.is_writer:
+        store.set(START_KEY, own)
+        answers = [store.get(f"{own}/{rank}").decode() for rank in range(1, ranks.size)]
+        store.set(f"{own}/all", " ".join(answers))
+        return distributed.PrefixStore(own, store)
+    deadline = time.monotonic() + MEETING_TIMEOUT.total_seconds()
+    while time.monotonic() < deadline:
+        start = store.get(START_KEY).decode()
+        store.set(f"{start}/{ranks.rank}", own)
+        if store.check([f"{start}/all"]) and own in store.get(f"{start}/all").decode().split():
+            return distributed.PrefixStore(start, store)
+        time.sleep(MEETING_POLL_SEC)
+    raise RuntimeError(f"the first process did not answer within {MEETING_TIMEOUT}")
+
+
+def _leave() -> None:
+    """Close the connections as the last thing, so that whoever waits for this process's end learns of it."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def own_device(name: str, ranks: Ranks) -> str:
