@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]  # documented, but not in __all__
 from torch.distributed.rendezvous import rendezvous
 
 from upsample_lab.config import TrainerOptions
@@ -225,7 +226,7 @@ def joined(ranks: Ranks, device: str) -> Iterator[World]:
     world.last_to_leave()
 
 
-def own_part(store: distributed.Store, ranks: Ranks) -> distributed.Store:
+def own_part(store: Store, ranks: Ranks) -> Store:
     """The part of the launcher's store that belongs to this start of the processes alone.
 
     torchrun keeps one store through all restarts, so a process may find there the address of another that is dead, and
@@ -238,13 +239,13 @@ def own_part(store: distributed.Store, ranks: Ranks) -> distributed.Store:
         store.set(START_KEY, own)
         answers = [store.get(f"{own}/{rank}").decode() for rank in range(1, ranks.size)]
         store.set(f"{own}/all", " ".join(answers))
-        return distributed.PrefixStore(own, store)
+        return PrefixStore(own, store)
     deadline = time.monotonic() + MEETING_TIMEOUT.total_seconds()
     while time.monotonic() < deadline:
         start = store.get(START_KEY).decode()
         store.set(f"{start}/{ranks.rank}", own)
         if store.check([f"{start}/all"]) and own in store.get(f"{start}/all").decode().split():
-            return distributed.PrefixStore(start, store)
+            return PrefixStore(start, store)
         time.sleep(MEETING_POLL_SEC)
     raise RuntimeError(f"the first process did not answer within {MEETING_TIMEOUT}")
 
