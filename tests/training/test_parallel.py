@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,11 +21,15 @@ from safetensors.torch import load_file
 from torch import distributed
 
 from tests.conftest import ROOT, TINY
-from tests.training.test_end_to_end import only_run, result
+from tests.training.results import result
+from tests.training.test_end_to_end import only_run
 from upsample_lab.data import BatchLoader
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.parallel import World, check_parts, own_device, own_part
+from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
+from upsample_lab.training.lock import RunHeld
+from upsample_lab.training.parallel import SHARED_ERRORS, World, check_parts, own_device, own_part
 from upsample_lab.training.ranks import Ranks, read_ranks
+from upsample_lab.training.sums import NotFinite, TrainingFailed
 from upsample_lab.training.tracking import TIMES, read_metrics
 
 Train = Callable[..., int]
@@ -287,3 +292,14 @@ def test_a_process_alone_meets_nobody() -> None:
     assert world.average([], loss) is loss
     assert world.on_writer(lambda: 3) == world.everywhere(lambda: 3) == 3
     world.last_to_leave()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConfigError("a"), RunHeld("b"), TrainingFailed("c"), NotFinite(3), DamagedCheckpoint("d"), MissingCheckpoint("e")],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_that_are_shared_can_travel(error: Exception) -> None:
+    assert isinstance(error, SHARED_ERRORS)
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), str(arrived)) == (type(error), str(error))

@@ -23,14 +23,14 @@ from torch.distributed.rendezvous import rendezvous
 
 from upsample_lab.config import TrainerOptions
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.checkpoint import DamagedCheckpoint
+from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from upsample_lab.training.ranks import Ranks
 from upsample_lab.training.stopping import SIGNALS, StopRequest
 from upsample_lab.training.sums import TrainingFailed
 
 T = TypeVar("T")
 
-SHARED_ERRORS = (ConfigError, TrainingFailed, DamagedCheckpoint)
+SHARED_ERRORS = (ConfigError, TrainingFailed, DamagedCheckpoint, MissingCheckpoint)
 """What the first process may raise in the others' name; anything else ends it, and the others lose a peer."""
 PATIENCE = timedelta(hours=2)
 """How long the others wait for the first one's downloads and validations. A process that dies is noticed at once."""
