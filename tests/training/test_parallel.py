@@ -11,7 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,6 +79,15 @@ def torchrun(folder: Path, *words: str, trouble: str = "pass", restarts: int = 0
         [*launch, str(script), *settings],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_SEC, check=False,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As torchrun gives each process: on busy cores, threads wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
