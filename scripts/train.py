@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from upsample_lab.cli.main import asks_help, error_line, guarded, print_help
 from upsample_lab.config import RunOptions, TrainConfig
+from upsample_lab.settings import ConfigError
+from upsample_lab.training.ranks import read_ranks, speaks
 
 USAGE = """\
 Train a small encoder-decoder with the upsampler of your choice, and measure what it reconstructs.
@@ -16,6 +18,7 @@ Train a small encoder-decoder with the upsampler of your choice, and measure wha
   python scripts/train.py -m upsample=deconv,nearest seed=0,1,2  a sweep: every combination
   python scripts/train.py experiment=mnist_upsamplers            a preset: nine upsamplers, five seeds
   python scripts/train.py upsample=deconv --cfg job              print the configuration, train nothing
+  torchrun --nproc-per-node=2 scripts/train.py upsample=deconv   one run, each batch shared by two processes
 
 The same command again skips a complete run and resumes an interrupted one. A sweep's runs are trained side by side with
 hydra/launcher=parallel, on many machines with hydra/launcher=slurm or ray_cluster; docs/sweeps.md says more."""
@@ -33,6 +36,8 @@ def main(words: list[str]) -> int:
         return 0
     settings = [word for word in words if word not in MULTIRUN_FLAGS]
     if len(settings) < len(words) or is_sweep("train", settings):
+        if (size := read_ranks().size) > 1:
+            raise ConfigError(f"a sweep cannot run in {size} processes of torchrun; start one run at a time with it")
         return sweep(settings, compose_grid("train", settings))
     return single(compose_one("train", settings))
 
@@ -41,7 +46,9 @@ def single(config: TrainConfig) -> int:
     from upsample_lab.cli.job import command, run
     from upsample_lab.training.display import Display, print_results
 
-    outcome = run(config, Display())
+    outcome = run(config, Display(quiet=not speaks()))
+    if not speaks():
+        return outcome.exit_status
     if outcome.summary is None:
         print(f"{outcome.state}: {outcome.reason}", file=sys.stderr)
         if outcome.state == "interrupted":

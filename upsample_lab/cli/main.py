@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from upsample_lab.settings import ConfigError
+from upsample_lab.training.ranks import speaks
 
 EXIT_INTERRUPTED = 130
 
@@ -39,10 +40,12 @@ def guarded(work: Callable[[], int]) -> int:
     try:
         return work()
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if speaks():
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:  # before a run could save, or a second time
-        print("interrupted", file=sys.stderr)
+        if speaks():
+            print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as in `| head`: no complaint

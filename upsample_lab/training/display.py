@@ -19,8 +19,8 @@ SHOW_ALL = "--samples_per_plugin images=1000,scalars=0"
 class Display:
     """The screen of one run. Progress and warnings go to stderr, so that stdout holds the result alone."""
 
-    def __init__(self) -> None:
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -46,7 +46,7 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("left"),
         )
-        with Progress(*columns, console=self.err, transient=True, refresh_per_second=4) as bar:
+        with Progress(*columns, console=self.err, transient=True, refresh_per_second=4, disable=self.err.quiet) as bar:
             self._bar, self._task = bar, bar.add_task("training", total=steps, completed=done, figures="")
             yield
         self._bar = None

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from PIL import Image
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import BatchLoader, ImageSets
 from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, decoder_parameter_count, macs_per_image
+from upsample_lab.models.distributed_norm import share_statistics
 from upsample_lab.training import checkpoint
 from upsample_lab.training.device import Where, place
 from upsample_lab.training.diagnosis import explained
@@ -24,12 +25,13 @@ from upsample_lab.training.evaluation import constant_artifacts, evaluate, evalu
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
 from upsample_lab.training.optimizer import make_optimizer
+from upsample_lab.training.parallel import World
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
 from upsample_lab.training.run import RunDirectory
 from upsample_lab.training.schedule import learning_rate, total_steps, validates_at
 from upsample_lab.training.stopping import StopRequest
 from upsample_lab.training.sums import Sums, TrainingFailed
-from upsample_lab.training.tracking import Tracker
+from upsample_lab.training.tracking import SilentTracker, Tracker
 
 
 @dataclasses.dataclass
@@ -67,15 +69,21 @@ class Training:
     a signal (the state is saved by then), and `DamagedCheckpoint` when no checkpoint of a started run is whole.
     """
 
-    def __init__(self, config: TrainConfig, parts: Parts, run: RunDirectory, display: Display) -> None:
+    def __init__(
+        self, config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World | None = None
+    ) -> None:
         # ---- Initialise: all that the seed decides -------------------------------------------------------------------
         trainer, images = config.trainer, parts.images
         self.config, self.trainer, self.images, self.where = config, trainer, images, parts.where
-        self.directory, self.display = run, display
+        self.directory, self.display, self.world = run, display, world or World()
+        if self.world.size > 1:
+            share_statistics(parts.model, self.world.gather)
         self.model = place(parts.model, self.where)
+        self.world.equalise(self.model.state_dict().values())
         self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw
         self.optimizer = make_optimizer(config.optim, self.model)
-        self.loader = BatchLoader(images.train, trainer.batch_size, config.seed, **self.where._asdict())
+        part = (self.world.rank, self.world.size)
+        self.loader = BatchLoader(images.train, trainer.batch_size, config.seed, part=part, **self.where._asdict())
         self.steps = total_steps(trainer, self.loader.steps_per_epoch)
         self.sums = Sums(self.where.device)
         self.progress = Progress()
@@ -89,7 +97,7 @@ class Training:
 
     def restore(self) -> list[str] | None:
         """Take the last good checkpoint's state; returns warnings of damaged ones, or None where there is none."""
-        saved = checkpoint.load_last(self.directory.checkpoints)
+        saved = self.world.on_writer(lambda: checkpoint.load_last(self.directory.checkpoints))
         if saved is None:
             return None
         tensors, state, warnings = saved
@@ -104,6 +112,8 @@ class Training:
 
     def save(self, tracker: Tracker) -> None:
         """Write a checkpoint, unless its numbers are bad: then the one before it stays the last good one."""
+        if not self.world.is_writer:
+            return
         self.sums.check()
         self.directory.check_held()
         self.progress.seconds = self.watch.total()
@@ -121,15 +131,15 @@ class Training:
         progress, trainer = self.progress, self.trainer
         resume_step = progress.step if self.resumed else None
         with (
-            Tracker(self.directory.path, resume_step) as tracker,
+            Tracker(self.directory.path, resume_step) if self.world.is_writer else SilentTracker() as tracker,
             self.display.progress(self.steps, progress.step),
-            explained(self),
+            explained(self) if self.world.size == 1 else nullcontext(),  # of several processes one may fail alone
         ):
             if tracker.repaired:
                 self.display.warn(tracker.repaired)
             if not self.resumed:
                 tracker.begin(self.config)
-                self.validate(tracker)  # an artifact may be there at birth
+                self.world.on_writer(lambda: self.validate(tracker))  # an artifact may be there at birth
                 self.save(tracker)
             self.watch.reported(progress.step)
             while progress.step < self.steps:
@@ -138,13 +148,13 @@ class Training:
                 if progress.step % trainer.log_every_steps == 0 or progress.step == self.steps:
                     self.report(tracker, rate)
                 if validates_at(progress.step, trainer, self.loader.steps_per_epoch, self.steps):
-                    self.validate(tracker)
+                    self.world.on_writer(lambda: self.validate(tracker))
                     self.save(tracker)
                 elif stop.requested or self.checkpoint_is_due():
                     self.save(tracker)
                 self.display.stepped(progress.step)
                 stop.check()
-            return self.finish(tracker)
+            return self.world.on_writer(lambda: self.finish(tracker))
 
     def checkpoint_is_due(self) -> bool:
         every = self.trainer.checkpoint_every_steps
@@ -162,6 +172,7 @@ class Training:
         total, loss = objective(self.trainer, self.model, raw, batch)
         self.optimizer.zero_grad()
         total.backward()
+        loss = self.world.average(self.optimizer.parameters, loss)
         grad_norm = self.optimizer.clip_gradients(config.optim.clip_grad_norm)
         self.optimizer.step(rate)
         self.sums.add(step, loss, grad_norm)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -171,6 +172,9 @@ class RunDirectory:
     def write_config(self, config: TrainConfig) -> None:
         write_text(self.config, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
+    def write_error(self, trace: str) -> None:
+        write_text(self.path / "error.log", trace)
+
     @contextmanager
     def locked(self, notify: Callable[[str], None] = lambda text: None) -> Iterator[RunDirectory]:
         """Hold the run, against other processes; yields the same directory, which knows that it is held.
@@ -199,3 +203,20 @@ class RunDirectory:
         """Raise `RunHeld` when another process has taken the run over."""
         if self.hold is not None:
             self.hold.check()
+
+
+class FollowedRun(RunDirectory):
+    """The run as the other processes of several see it: the first one writes all that there is to write."""
+
+    def set_status(self, state: str, reason: str | None = None) -> None:
+        pass
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        pass
+
+    def write_config(self, config: TrainConfig) -> None:
+        pass
+
+    def write_error(self, trace: str) -> None:
+        """To stderr: an error that the first process does not share is told nowhere else."""
+        print(trace, file=sys.stderr)

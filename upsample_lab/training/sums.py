@@ -17,6 +17,9 @@ class NotFinite(TrainingFailed):
         super().__init__(f"loss or gradient is not finite at step {step + 1}")
         self.step = step
 
+    def __reduce__(self) -> tuple[type[NotFinite], tuple[int]]:
+        return NotFinite, (self.step,)  # as it travels from one process of a run to the others
+
 
 class Sums:
     """Sums of loss and gradient norm, the number of steps, and the first step whose loss or gradient was not finite."""

@@ -90,6 +90,31 @@ class Tracker:
             self._board.add(summary)
 
 
+class SilentTracker(Tracker):
+    """The tracker of a process that writes nothing."""
+
+    def __init__(self) -> None:
+        self.repaired = ""
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def report(self, step: int, values: Mapping[str, float], *, time_sec: float) -> None:
+        pass
+
+    def image(self, name: str, pixels: np.ndarray, step: int) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def begin(self, config: TrainConfig) -> None:
+        pass
+
+    def end(self, config: TrainConfig) -> None:
+        pass
+
+
 def _finite(value: float) -> float | str:
     """JSON has no NaN or infinity; they are written as words, so that a line never becomes unreadable."""
     return float(value) if math.isfinite(value) else str(value)
