@@ -37,6 +37,7 @@ _BLOCK_BYTES_CPU = 1 << 20
 _BLOCK_BYTES_GPU = 256 << 20
 # Numbers in a row of taps from which it is multiplied alone; shorter ones are joined into one longer product.
 _SHORTEST_PRODUCT = 48
+_HALF = (torch.bfloat16, torch.float16)
 
 
 class Window(NamedTuple):
@@ -109,7 +110,7 @@ def weight_gradient(x: Tensor, y: Tensor, kernel: Pair, g: Geometry) -> Tensor:
         return turned.transpose(0, 1).flip(2, 3).contiguous()
     rows, columns = convolution_window(0, kernel[0], y.shape[2], g), convolution_window(1, kernel[1], y.shape[3], g)
     computed = _computed_type(x)
-    total_type = torch.float32 if x.dtype.itemsize < 4 else x.dtype
+    total_type = torch.float32 if x.dtype in _HALF else x.dtype
     total = torch.zeros(g.groups, out // g.groups, kernel[0] * kernel[1] * c, dtype=total_type, device=x.device)
     pixels = _pixels(y)
     alone = g.groups == 1 and computed == total_type
@@ -149,7 +150,7 @@ def _matrix(weight: Tensor, groups: int) -> Tensor:
 
 def _computed_type(x: Tensor) -> torch.dtype:
     """The type of the products: float32 for 16-bit numbers that a CPU has no units for."""
-    if x.dtype.itemsize >= 4 or x.device.type != "cpu":
+    if x.dtype not in _HALF or x.device.type != "cpu":
         return x.dtype
     return x.dtype if x.dtype == torch.bfloat16 and has_fast_bf16(x.device) else torch.float32
 
