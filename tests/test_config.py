@@ -208,7 +208,8 @@ def test_hydra_composes_what_we_checked() -> None:
 
 FROZEN_GROUPS = ("upsample", "data", "model", "conv", "optim", "trainer", "experiment")
 FROZEN_KEYS = {
-    "upsample.kernel_size", "upsample.init", "data.root", "data.limit", "data.fallback", "data.validation_count",
+    "upsample.fold", "upsample.kernel_size", "upsample.init",
+    "data.root", "data.limit", "data.fallback", "data.validation_count",
     "model.widths", "model.latent_channels", "model.norm", "model.activation", "model.scale", "conv.conv2d",
     "conv.conv_transpose2d", "optim.lr", "optim.weight_decay", "optim.schedule", "trainer.epochs", "trainer.max_steps",
     "trainer.batch_size", "trainer.loss", "trainer.precision", "trainer.device", "trainer.compile",
