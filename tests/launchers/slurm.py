@@ -143,11 +143,11 @@ class SlurmCluster:
         return self.call("squeue", "--noheader", "--array", "--format=%A").split()
 
     def jobs_of(self, runs: Sequence[Path]) -> dict[Path, str]:
-        """The job that trains each run, from the environment of the process in its status file."""
+        """The job that trains each run, as `<array>_<task>`, from the environment of the process in its status file."""
         jobs: dict[Path, str] = {}
         for run in runs:
             variables = dict(item.split(b"=", 1) for item in environment_of(status(run)["pid"]) if b"=" in item)
-            jobs[run] = variables[b"SLURM_JOB_ID"].decode()
+            jobs[run] = f"{variables[b'SLURM_ARRAY_JOB_ID'].decode()}_{variables[b'SLURM_ARRAY_TASK_ID'].decode()}"
         return jobs
 
     def state(self, job: str) -> str:

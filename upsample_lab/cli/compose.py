@@ -69,6 +69,7 @@ def is_sweep(config_name: str, words: Sequence[str]) -> bool:
     return mode is not None and mode.name == "MULTIRUN"
 
 
+@cache
 def groups_of(config_name: str) -> tuple[str, ...]:
     """The groups in the defaults list of `configs/<config_name>.yaml`."""
     defaults = OmegaConf.select(OmegaConf.load(CONFIG_DIR / f"{config_name}.yaml"), "defaults") or []
