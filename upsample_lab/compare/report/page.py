@@ -129,7 +129,8 @@ def _results(material: Material) -> str:
     )
     body = "".join(
         f'<tr data-variant="variant-{index}"><th scope="row"><span class="name">{swatch(looks[variant.name])}'
-        f"<span>{escape(variant.name)}{_settings(variant, comparison.variants)}</span></span></th>{''.join(map(_cell, row))}</tr>"
+        f"<span>{escape(variant.name)}{_settings(variant, comparison.variants)}</span></span></th>"
+        f"{''.join(map(_cell, row))}</tr>"
         for index, (variant, row) in enumerate(zip(comparison.variants, rows, strict=True))
     )
     choices = "".join(
