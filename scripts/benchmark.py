@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from upsample_lab.benchmark import ceilings, conv, epoch, fold, gpu, loader, startup, sweep, train
+from upsample_lab.benchmark import ceilings, compare, conv, epoch, fold, gpu, loader, startup, sweep, train
 from upsample_lab.benchmark.page import insert, page
 from upsample_lab.benchmark.table import Table, goals_markdown
 from upsample_lab.cli.main import OneLineParser
@@ -24,6 +24,7 @@ SUITES = {
     "epoch": epoch,
     "sweep": sweep,
     "startup": startup,
+    "compare": compare,
     "gpu": gpu,
 }
 LEFT_OUT_OF_ALL = ("gpu",)  # on a CPU it measures nothing that the others do not
@@ -73,10 +74,9 @@ def all_suites(arguments: argparse.Namespace) -> None:
         if arguments.json is not None:
             arguments.json.mkdir(parents=True, exist_ok=True)
             (arguments.json / f"{name}.json").write_text(tables[name].to_json(), encoding="utf-8")
-    goals = [goal for table in tables.values() for goal in table.goals]
-    print(goals_markdown(goals))
-    if arguments.markdown is not None:
-        insert(arguments.markdown, page(list(tables.values()), quick=arguments.quick))
+        if arguments.markdown is not None:  # after each, so that an interrupted run leaves what it has measured
+            insert(arguments.markdown, page(list(tables.values()), quick=arguments.quick))
+    print(goals_markdown([goal for table in tables.values() for goal in table.goals]))
 
 
 if __name__ == "__main__":

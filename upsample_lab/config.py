@@ -593,9 +593,7 @@ class CompareConfig:
     primary: str = setting("the metric that decides the order and the verdict, a key of summary.json")
     metrics: list[str] = setting("the metrics that are compared, keys of summary.json")
     confidence: float = setting("of all intervals", low=0.5, high=0.999)
-    resamples: int = setting(
-        "bootstrap resamples of more than 6 seeds; of fewer all are enumerated", low=999, high=1_000_000
-    )
+    resamples: int = setting("bootstrap resamples; of 6 seeds or fewer all are taken", low=999, high=1_000_000)
     bootstrap_seed: int = setting("decides the random resamples", low=0, high=2**31 - 1)
     latency: bool = setting("whether to time the models side by side; takes some seconds")
     report: bool = setting("whether to write the report with its figures; false for the tables alone")

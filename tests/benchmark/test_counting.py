@@ -37,7 +37,7 @@ def counted(tmp_path: Path, upsample: str, conv: str) -> tuple[float, float]:
 @pytest.mark.parametrize("upsample", ["deconv", "nearest"])
 def test_shapes_and_torchs_counter_agree(tmp_path: Path, upsample: str, conv: str) -> None:
     from_shapes, done = counted(tmp_path, upsample, conv)
-    assert from_shapes == done
+    assert from_shapes == pytest.approx(done, rel=0.01)  # an algorithm may multiply a border's zeros, or leave them out
 
 
 def test_an_interpolation_counts_little_beside_the_convolution(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_compiles_and_exports_whole(name: str, form: str) -> None:
     compiled = torch.compile(folded, backend="aot_eager", fullgraph=True)
     same(derivatives(compiled, input), derivatives(plain, input))  # type: ignore[arg-type]
     batch = torch.export.Dim("batch", min=2, max=64)
-    exported = torch.export.export(folded, (input,), dynamic_shapes={"input": {0: batch}, "guide": None})
+    exported = torch.export.export(folded, (input,), dynamic_shapes={"input": {0: batch}})
     larger = image(3, 4, batch=5)
     same([exported.module()(larger)], [plain(larger)])
 

@@ -58,15 +58,12 @@ def convolve_resized(input: Tensor, weight: Tensor, bias: Tensor | None, rows: T
 
 
 class _ConvolveResized(Function):
-    """`_forward` a block of images at a time, with its derivatives by hand: it is linear in image, taps and bias."""
+    """The sum with its derivatives by hand: it is linear in image, taps and bias."""
 
     @staticmethod
     def forward(input: Tensor, taps: Tensor, bias: Tensor | None, rows: Tensor, across: Tensor) -> Tensor:
-        out_channels = taps.shape[2] // taps.shape[0]
-        output = input.new_empty(input.shape[0], rows.shape[1], across.shape[0], out_channels)
-        for images in _blocks(input, taps, rows):
-            _forward(input[images], taps, bias, rows, across, out=output[images])
-        return output
+        with torch.autocast(input.device.type, enabled=False):
+            return _forward_in_blocks(input, taps, bias, rows, across)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -77,16 +74,12 @@ class _ConvolveResized(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         input, taps, rows, across = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:2]
-        for_bias = gradient.sum((0, 1, 2)) if ctx.needs_input_grad[2] else None
-        if torch.is_grad_enabled():  # to be differentiated again
-            return (*_backward(gradient, input, taps, rows, across, wanted), for_bias, None, None)
-        for_input = input.new_empty(input.shape) if wanted[0] else None
-        for_taps = taps.new_zeros(taps.shape, dtype=rows.dtype) if wanted[1] else None
-        for images in _blocks(input, taps, rows):
-            part = None if for_input is None else for_input[images]
-            _backward(gradient[images], input[images], taps, rows, across, wanted, out=part, total=for_taps)
-        return for_input, None if for_taps is None else for_taps.to(taps.dtype), for_bias, None, None
+        again = torch.is_grad_enabled()  # the gradients will be differentiated again
+        with torch.autocast(gradient.device.type, enabled=False):
+            for_input, for_taps = (_backward if again else _backward_in_blocks)(
+                gradient, input, taps, rows, across, ctx.needs_input_grad[:2]
+            )
+        return for_input, for_taps, gradient.sum((0, 1, 2)) if ctx.needs_input_grad[2] else None, None, None
 
     @staticmethod
     def jvp(ctx: Any, d_input: Tensor | None, d_taps: Tensor | None, d_bias: Tensor | None, *_: Any) -> Tensor:
@@ -105,89 +98,113 @@ class _ConvolveResized(Function):
         return torch.vmap(_forward, in_dims)(*arguments), 0
 
 
-def _forward(
-    input: Tensor, taps: Tensor, bias: Tensor | None, rows: Tensor, across: Tensor, out: Tensor | None = None
-) -> Tensor:
-    """`[n, H, W, C_in] -> [n, H_out, W_out, C_out]`; taps `[k, C_in, k·C_out]`, across `[W_out, W·k]`.
+# ----------------------------------------------------------------------------------------------------------------------
+# The plain way: differentiable, and to be traced
 
-    The taps of one row of the kernel at a time: their products, and at once the sum over rows of pixels, while they
-    are in the cache. Then the sum over the pixels of each row.
+
+def _forward(input: Tensor, taps: Tensor, bias: Tensor | None, rows: Tensor, across: Tensor) -> Tensor:
+    """`[N, H, W, C_in] -> [N, H_out, W_out, C_out]`; taps `[k, C_in, k·C_out]`, across `[W_out, W·k]`.
+
+    For one row of the kernel's taps after another the products, and their sums along columns; then those along rows.
     """
-    count, height, width, in_channels = input.shape
+    batch, height, width, _ = input.shape
     kernel_size, _, many = taps.shape
-    tall, wide, out_channels = rows.shape[1], across.shape[0], many // kernel_size
     with torch.autocast(input.device.type, enabled=False):
-        pixels = input.reshape(count * height * width, in_channels)
-        image = rows.new_empty(0)
-        for t in range(kernel_size):
-            product = (pixels @ taps[t]).to(rows.dtype).reshape(count, height, width * many)
-            matrix = rows[t].expand(count, tall, height)
-            if t == 0:
-                image = torch.bmm(matrix, product)
-            else:
-                image = torch.baddbmm(image, matrix, product, out=None if out is None else image)
-        lines = image.reshape(count * tall, width * kernel_size, out_channels)
-        matrix = across.expand(count * tall, *across.shape)
-        shape = (count, tall, wide, out_channels)
-        if out is not None and out.dtype == rows.dtype:
-            out = out.view(count * tall, wide, out_channels)
-            _product(matrix, lines, bias, out)
-            return out
-        output = _product(matrix, lines, bias).reshape(shape).to(input.dtype)
-        return output if out is None else out.copy_(output)
-
-
-def _product(matrix: Tensor, lines: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
-    if bias is None:
-        return torch.bmm(matrix, lines, out=out)
-    return torch.baddbmm(bias.to(lines.dtype).expand(*matrix.shape[:2], -1), matrix, lines, out=out)
+        images = [
+            rows[t] @ (input @ taps[t]).to(rows.dtype).reshape(batch, height, width * many) for t in range(kernel_size)
+        ]
+        lines = sum(images[1:], images[0]).reshape(batch, rows.shape[1], width * kernel_size, many // kernel_size)
+        output = across @ lines
+        return (output if bias is None else output + bias).to(input.dtype)
 
 
 def _backward(
-    gradient: Tensor,
-    input: Tensor,
-    taps: Tensor,
-    rows: Tensor,
-    across: Tensor,
-    wanted: tuple[bool, ...],
-    out: Tensor | None = None,
-    total: Tensor | None = None,
+    gradient: Tensor, input: Tensor, taps: Tensor, rows: Tensor, across: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of input and taps from that of the output: `_forward` read backwards, each matrix transposed.
-
-    That of the input is written to `out`, and that of the taps added to `total`, where these are given (and then
-    neither can be differentiated again).
-    """
-    count, tall, wide, out_channels = gradient.shape
-    _, height, width, in_channels = input.shape
+    """The gradients of input and taps from that of the output: `_forward` read backwards, each matrix transposed."""
+    batch, _, width, in_channels = input.shape
     kernel_size, _, many = taps.shape
-    with torch.autocast(input.device.type, enabled=False):
-        pixels = input.reshape(count * height * width, in_channels)
-        lines = gradient.to(rows.dtype).reshape(count * tall, wide, out_channels)
-        image = torch.bmm(across.T.expand(count * tall, -1, -1), lines).reshape(count, tall, width * many)
-        for_input = None if out is None else out.view(count * height * width, in_channels)
-        for_taps = []
+    lines = (across.T @ gradient.to(rows.dtype)).reshape(batch, gradient.shape[1], width * many)
+    products = [(rows[t].T @ lines).to(input.dtype).reshape(-1, many) for t in range(kernel_size)]
+    pixels = input.reshape(-1, in_channels)
+    images = [product @ taps[t].T for t, product in enumerate(products)] if wanted[0] else []
+    return (
+        sum(images[1:], images[0]).reshape(input.shape) if wanted[0] else None,
+        torch.stack([pixels.T @ product for product in products]) if wanted[1] else None,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The fast way: the same, a block of images at a time, in memory that stays in the cache
+
+
+def _forward_in_blocks(input: Tensor, taps: Tensor, bias: Tensor | None, rows: Tensor, across: Tensor) -> Tensor:
+    batch, _, width, in_channels = input.shape
+    kernel_size, _, many = taps.shape
+    tall, wide, out_channels = rows.shape[1], across.shape[0], many // kernel_size
+    output = input.new_empty(batch, tall, wide, out_channels)
+    for images, product, image in _blocks(input, taps, rows):
+        pixels = input[images].reshape(-1, in_channels)
         for t in range(kernel_size):
-            product = torch.bmm(rows[t].T.expand(count, height, tall), image)
-            product = product.reshape(count * height * width, many).to(input.dtype)
-            if wanted[0] and t == 0:
-                for_input = torch.mm(product, taps[t].T, out=for_input)
-            elif for_input is not None:
-                for_input = torch.addmm(for_input, product, taps[t].T, out=None if out is None else for_input)
-            if wanted[1] and total is None:
-                for_taps.append(pixels.T @ product)
-            elif total is not None:
-                total[t] += pixels.T @ product
-        return (
-            None if for_input is None else for_input.reshape(input.shape),
-            torch.stack(for_taps) if for_taps else total,
-        )
+            _multiply(pixels, taps[t], product.view(-1, many))
+            matrix = rows[t].expand(len(product), -1, -1)
+            torch.bmm(matrix, product, out=image) if t == 0 else image.baddbmm_(matrix, product)
+        lines = image.view(-1, width * kernel_size, out_channels)
+        target = output[images].view(-1, wide, out_channels)
+        matrix = across.expand(len(lines), -1, -1)
+        if bias is None:
+            _multiply(matrix, lines, target)
+        elif target.dtype == lines.dtype:
+            torch.baddbmm(bias.expand(len(lines), wide, -1), matrix, lines, out=target)
+        else:
+            target.copy_(torch.bmm(matrix, lines).add_(bias))
+    return output
 
 
-def _blocks(input: Tensor, taps: Tensor, rows: Tensor) -> Iterator[slice]:
-    """Slices of the batch whose intermediate numbers fill a block; they depend on shapes, type and device alone."""
-    numbers = rows.shape[1] * input.shape[2] * taps.shape[2]  # of the image between the two matrices
+def _backward_in_blocks(
+    gradient: Tensor, input: Tensor, taps: Tensor, rows: Tensor, across: Tensor, wanted: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    _, _, width, in_channels = input.shape
+    kernel_size, _, many = taps.shape
+    wide, out_channels = gradient.shape[2:]
+    for_input = input.new_empty(input.shape) if wanted[0] else None
+    for_taps = rows.new_zeros(taps.shape) if wanted[1] else None
+    for images, product, image in _blocks(input, taps, rows):
+        pixels = input[images].reshape(-1, in_channels)
+        lines = gradient[images].to(rows.dtype).reshape(-1, wide, out_channels)
+        _multiply(across.T.expand(len(lines), -1, -1), lines, image.view(-1, width * kernel_size, out_channels))
+        for t in range(kernel_size):
+            torch.bmm(rows[t].T.expand(len(product), -1, -1), image, out=product)
+            products = product.view(-1, many).to(input.dtype)
+            if for_input is not None:
+                target = for_input[images].view(-1, in_channels)
+                torch.mm(products, taps[t].T, out=target) if t == 0 else target.addmm_(products, taps[t].T)
+            if for_taps is not None and for_taps.dtype == products.dtype:
+                for_taps[t].addmm_(pixels.T, products)
+            elif for_taps is not None:
+                for_taps[t] += pixels.T @ products
+    return for_input, None if for_taps is None else for_taps.to(taps.dtype)
+
+
+def _multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """`out = a @ b`, where they may have narrower numbers."""
+    if a.dtype == b.dtype == out.dtype:
+        torch.matmul(a, b, out=out)
+    else:
+        out.copy_(a @ b)
+
+
+def _blocks(input: Tensor, taps: Tensor, rows: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Blocks of images: which, memory for the products of a row of taps, and for their sums along columns.
+
+    The memory is `[n, H, W·k·C_out]` and `[n, H_out, W·k·C_out]`, and the same for all blocks: pages that were touched
+    once. Blocks depend on shapes, type and device alone, so a result can be repeated.
+    """
+    batch, height, width, _ = input.shape
+    numbers = width * taps.shape[2]
     limit = _BLOCK_BYTES_CPU if input.device.type == "cpu" else _BLOCK_BYTES_GPU
-    step = max(1, limit // (numbers * rows.element_size()))
-    for start in range(0, input.shape[0], step):
-        yield slice(start, start + step)
+    step = max(1, min(batch, limit // (rows.shape[1] * numbers * rows.element_size())))
+    products, images = (rows.new_empty(step, size, numbers) for size in (height, rows.shape[1]))
+    for start in range(0, batch, step):
+        count = min(step, batch - start)
+        yield slice(start, start + count), products[:count], images[:count]
