@@ -597,6 +597,7 @@ class CompareConfig:
     bootstrap_seed: int = setting("decides the random resamples", low=0, high=2**31 - 1)
     latency: bool = setting("whether to time the models side by side; takes some seconds")
     report: bool = setting("whether to write the report with its figures; false for the tables alone")
+    passports: bool = setting("whether the report measures each layer's passport, kept for next time; seconds a layer")
 
 
 ConfigStore.instance().store(name="compare_schema", node=CompareConfig, provider="upsample_lab")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -35,7 +35,7 @@ from upsample_lab.compare.report.words import (
     results_table,
     table_note,
 )
-from upsample_lab.compare.result import Comparison, Metric
+from upsample_lab.compare.result import Comparison, Metric, Variant
 from upsample_lab.palette import BAD, GOOD
 
 FIRST_DIRECTION = {"higher": "descending", "lower": "ascending", "": "ascending"}
@@ -129,7 +129,8 @@ def _results(material: Material) -> str:
     )
     body = "".join(
         f'<tr data-variant="variant-{index}"><th scope="row"><span class="name">{swatch(looks[variant.name])}'
-        f"<span>{escape(variant.name)}{_settings(variant.settings)}</span></span></th>{''.join(map(_cell, row))}</tr>"
+        f"<span>{escape(variant.name)}{_settings(variant, comparison.variants)}</span></span></th>"
+        f"{''.join(map(_cell, row))}</tr>"
         for index, (variant, row) in enumerate(zip(comparison.variants, rows, strict=True))
     )
     choices = "".join(
@@ -150,11 +151,20 @@ def _results(material: Material) -> str:
     )
 
 
-def _settings(settings: Mapping[str, object]) -> str:
-    """In what the variant differs, in small print; which upsampler it has is said by the marker and mostly the name."""
-    shown = {key.removeprefix("upsample."): value for key, value in settings.items() if key != "upsample.name"}
-    words = ", ".join(f"{key} {value}" for key, value in shown.items())
-    return f'<span class="detail">{escape(words)}</span>' if words else ""
+def _settings(variant: Variant, variants: Sequence[Variant]) -> str:
+    """In small print, in what it differs from other variants of the same upsampler."""
+    others = [other for other in variants if other.upsampler == variant.upsampler and other is not variant]
+    own = [
+        f"{key.removeprefix('upsample.')} {_value(value)}"
+        for key, value in variant.settings.items()
+        if value is not None and any(other.settings.get(key) != value for other in others)
+    ]
+    return f'<span class="detail">{escape(", ".join(own))}</span>' if own else ""
+
+
+def _value(value: object) -> str:
+    """As it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def swatch(look: VariantLook) -> str:
@@ -334,7 +344,7 @@ def _passports(material: Material) -> str:
         for name, card in material.cards.items()
     )
     return (
-        '<p class="note">Each layer measured alone, with fresh weights, before any training: how unequal its phases '
+        '<p class="note">Each layer measured alone on 16 × 16 inputs, with fresh weights: how unequal its phases '
         "are (DC-phase), how far it shifts, what it rejects and what it does at the border. The last column is what "
         "training made of it.</p>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Passports"><table><thead><tr>{head}</tr></thead>'
@@ -373,7 +383,18 @@ def _measured(comparison: Comparison) -> str:
         for title, command in commands
         if command
     )
-    return f'<dl class="measured">{facts_list}</dl>{blocks}'
+    return f'<dl class="measured">{facts_list}</dl>{_all_settings(comparison)}{blocks}'
+
+
+def _all_settings(comparison: Comparison) -> str:
+    """What each variant is, in full."""
+    items = "".join(
+        f"<dt>{escape(variant.name)}</dt><dd>{escape(', '.join(words))}</dd>"
+        for variant in comparison.variants
+        if (words := [f"{key}={_value(value)}" for key, value in variant.settings.items() if value is not None])
+    )
+    summary = "<summary>Settings in which the variants differ</summary>"
+    return f'<details>{summary}<dl class="measured">{items}</dl></details>' if items else ""
 
 
 def _items(sentences: Iterable[str]) -> str:
