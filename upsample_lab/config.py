@@ -282,9 +282,9 @@ class ModelOptions:
         return self.scale ** len(self.widths)
 
 
-def decoder_channels(widths: Sequence[int]) -> list[tuple[int, int]]:
-    """Input and output channels of each decoder stage's upsampler: the widths mirrored, the last one kept."""
-    return list(pairwise([*reversed(widths), widths[0]]))
+def decoder_widths(widths: Sequence[int]) -> list[int]:
+    """Channels before and after each decoder stage: the encoder's widths mirrored, the last one kept."""
+    return [*reversed(widths), widths[0]]
 
 
 @option("model", "small")
@@ -292,6 +292,11 @@ def decoder_channels(widths: Sequence[int]) -> list[tuple[int, int]]:
 @dataclass
 class ConvolutionalModel(ModelOptions):
     norm: str = setting("normalisation after each convolution", choices=NORMS)
+    match: str = setting(
+        "adjust the decoder's widths to the parameters, or the multiply-accumulates, that deconv would have",
+        choices=("none", "params", "macs"),
+        neutral="none",
+    )
 
 
 @option("model", "mlp")
@@ -497,7 +502,7 @@ def check_values(config: Any) -> None:
 def _check_training(config: TrainConfig) -> None:
     _check_sizes(config.data, config.model)
     if isinstance(config.model, ConvolutionalModel):
-        for in_channels, out_channels in decoder_channels(config.model.widths):
+        for in_channels, out_channels in pairwise(decoder_widths(config.model.widths)):
             config.upsample.check_stage(in_channels, out_channels, config.model.scale)
     _check_loss(config)
 
@@ -560,3 +565,34 @@ class EvaluateConfig:
 
 
 ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig, provider="upsample_lab")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# compare
+
+
+@dataclass
+class CompareConfig:
+    """Everything that `scripts/compare.py` takes."""
+
+    experiment: str = setting("the experiment whose runs are compared: its name, or the path of a folder of runs")
+    output_root: str = setting("folder of all experiments")
+    out: str | None = setting("where the report is written; null for <output_root>/<experiment>/report")
+    only: list[str] | None = setting("compare these only: names of variants, upsamplers, or 'key=value'; null for all")
+    vary: list[str] = setting("settings, or groups of them, that the runs may differ in")
+    allow: list[str] | None = setting(
+        "differences to pass over: code that touches training, seeds that some variants lack",
+        choices=("code", "unpaired"),
+    )
+    primary: str = setting("the metric that decides the order and the verdict, a key of summary.json")
+    metrics: list[str] = setting("the metrics that are compared, keys of summary.json")
+    confidence: float = setting("of all intervals", low=0.5, high=0.999)
+    resamples: int = setting(
+        "bootstrap resamples of more than 6 seeds; of fewer all are enumerated", low=999, high=1_000_000
+    )
+    bootstrap_seed: int = setting("decides the random resamples", low=0, high=2**31 - 1)
+    latency: bool = setting("whether to time the models side by side; takes some seconds")
+    report: bool = setting("whether to write the report with its figures; false for the tables alone")
+
+
+ConfigStore.instance().store(name="compare_schema", node=CompareConfig, provider="upsample_lab")

@@ -60,7 +60,7 @@ def test_norms_and_activations(norm: str, activation: str) -> None:
     assert (torch.nn.GroupNorm in kinds) == (norm == "group")
 
 
-@pytest.mark.parametrize("other", ["nearest", "bilinear"])
+@pytest.mark.parametrize("other", UPSAMPLERS)
 def test_runs_of_one_seed_start_from_the_same_encoder(other: str) -> None:
     ours, theirs = make("deconv").state_dict(), make(other).state_dict()
     shared = [name for name in ours if not name.startswith("decoder.")]

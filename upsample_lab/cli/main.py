@@ -60,6 +60,11 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(ConfigError.exit_status, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
+def error_line(error: BaseException) -> str:
+    """An unexpected error in one line: `KeyError: 'x'`."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0] or 'no message'}"
+
+
 def asks_help(words: Sequence[str]) -> bool:
     return "--help" in words or "-h" in words
 

@@ -6,6 +6,7 @@ each metric an estimate for each variant, and each pair of variants a difference
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,9 +82,11 @@ class Difference:
     p_holm: float  # corrected over the pairs of this metric
     effect_size: float  # mean over standard deviation of the differences (Cohen's d_z)
     seeds: tuple[int, ...]
-    shown: bool  # whether the corrected interval excludes zero
+    shown: bool  # whether Holm's test shows it: the corrected interval excludes zero, or ends there
     more_seeds: int | None  # seeds beyond these that would be needed to see the smallest difference of interest
     verdict: str  # one sentence
+    bootstrap_low: float = math.nan  # of this pair alone, not corrected; from the resampled seeds
+    bootstrap_high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,16 @@ class RegionError:
     edges: float  # pixels whose gradient magnitude is in the image's upper fifth
     flat: float  # pixels without gradient to speak of
     rest: float
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Test images to look at, those first on which the variants differ most; indices into a file's `originals`."""
+
+    indices: tuple[int, ...]
+    spread_db: tuple[float, ...]  # PSNR of the best variant less that of the worst, mean over the seeds
+    psnr_db: Mapping[str, tuple[float, ...]]  # variant name; mean over the seeds
+    files: Mapping[str, Path]  # variant name: the test_images.safetensors of its run with the lowest seed
 
 
 @dataclass(frozen=True)
@@ -149,3 +162,5 @@ class Comparison:
     verdict: tuple[str, ...]  # three sentences
     caveats: tuple[str, ...]  # what it does not show
     left_out: tuple[str, ...] = field(default=())  # runs that were not used, and why, a line each
+    examples: Examples | None = None  # None where runs kept no images
+    confidence: float = 0.95  # of all intervals; those of `differences` hold for all pairs of a metric at once

@@ -2,7 +2,7 @@
 
 `quality` has PSNR and SSIM, `phases` what repeats with a pixel's phase, `spectrum` lines and the radial spectrum;
 `artifacts` gathers the two for images without a target, `meter` everything for a validation set with targets;
-`losses` has the differentiable counterparts for training.
+`regions` says where in an image an error lies; `losses` has the differentiable counterparts for training.
 """
 
 from upsample_lab.metrics.artifacts import (
@@ -22,11 +22,13 @@ from upsample_lab.metrics.artifacts import (
 from upsample_lab.metrics.losses import phase_gain_penalty, spectral_loss
 from upsample_lab.metrics.meter import QualityMeter
 from upsample_lab.metrics.quality import PSNR_CEILING_DB, psnr, ssim
+from upsample_lab.metrics.regions import REGIONS, region_masks, regional_squared_error
 
 __all__ = [
     "LINE_PERIODS",
     "ORIENTATIONS",
     "PSNR_CEILING_DB",
+    "REGIONS",
     "ArtifactMeter",
     "PhaseVariance",
     "QualityMeter",
@@ -40,6 +42,8 @@ __all__ = [
     "phase_variance",
     "psnr",
     "radial_power_spectrum",
+    "region_masks",
+    "regional_squared_error",
     "spectral_loss",
     "ssim",
 ]

@@ -33,8 +33,10 @@ class QualityMeter:
         self._artifacts: ArtifactMeter | None = None
 
     @torch.no_grad()
-    def update(self, output: Tensor, target: Tensor) -> None:
+    def update(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Add a batch: `[N, C, H, W]` outputs and targets, floating point, on any device.
+
+        Returns the images' own `psnr_db` and, where there is one, `ssim`, each `[N]`.
 
         Raises:
             TypeError, ValueError: as `psnr` does; images smaller than the period or of another size than before.
@@ -49,6 +51,7 @@ class QualityMeter:
         if size_px >= MIN_SIZE_PX:
             self._artifacts = self._artifacts or ArtifactMeter(self._residual_phases.period)
             self._artifacts.update(output)
+        return scores
 
     def compute(self) -> dict[str, float]:
         """The figures over all images so far, as finite plain floats.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -14,6 +15,7 @@ import torch
 from upsample_lab.data import ImageSets, dataset_digest
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "safetensors")
+TRAINING_PARTS = ("conv", "data", "metrics", "models", "training", "upsamplers")
 DIFF_LIMIT_BYTES = 1_000_000
 
 
@@ -22,6 +24,7 @@ def capsule(device: torch.device, images: ImageSets, command: str) -> dict[str, 
     return {
         "command": command,
         "git": _git_state(Path(__file__).parents[2]),
+        "code": code_digests(),
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": {
@@ -40,6 +43,20 @@ def capsule(device: torch.device, images: ImageSets, command: str) -> dict[str, 
             "test": len(images.test),
             "notes": list(images.notes),
         },
+    }
+
+
+def code_digests() -> dict[str, str]:
+    """The first 12 hex digits of the SHA-256 of every source file that can change what a training does.
+
+    With them two runs can be told to be of the same code, with or without git and whatever else was edited beside it.
+    Not among them are `configs/` and their schema: what they decide is in the run's `config.yaml`.
+    """
+    package = Path(__file__).parents[1]
+    files = [package / "resize.py", *(file for part in TRAINING_PARTS for file in (package / part).rglob("*.py"))]
+    return {
+        file.relative_to(package.parent).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        for file in sorted(files)
     }
 
 

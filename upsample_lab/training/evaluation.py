@@ -18,6 +18,7 @@ from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, build_mod
 from upsample_lab.settings import ConfigError
 from upsample_lab.training import checkpoint
 from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, place
+from upsample_lab.training.each_image import EachImage
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import reconstruction_loss
 from upsample_lab.training.pictures import reconstruction_grid
@@ -28,10 +29,13 @@ PROBE_IMAGES = 64
 
 
 @torch.no_grad()
-def evaluate(model: Autoencoder, images: Tensor, loss: str, period: int, where: Where) -> dict[str, float]:
+def evaluate(
+    model: Autoencoder, images: Tensor, loss: str, period: int, where: Where, each: EachImage | None = None
+) -> dict[str, float]:
     """Loss, quality and artifact figures, exact over all `images` (uint8 `[N, C, H, W]`), in float32.
 
     `period` is that of the phases, in pixels: the decoder's whole factor, so that no stage's checkerboard is missed.
+    `each` is told every batch's outputs, targets and scores, for what is kept of each image.
     Raises `TrainingFailed` where the outputs are not finite.
     """
     meter = QualityMeter(period)
@@ -39,7 +43,10 @@ def evaluate(model: Autoencoder, images: Tensor, loss: str, period: int, where: 
     with evaluating(model):
         for batch in eval_batches(images, EVALUATION_BATCH, **where._asdict()):
             raw = model.raw(batch)
-            meter.update(model.finish(raw), batch)
+            output = model.finish(raw)
+            scores = meter.update(output, batch)
+            if each is not None:
+                each.add(output, batch, scores)
             loss_sum += reconstruction_loss(loss, model, raw, batch).double() * len(batch)
     if not loss_sum.isfinite():
         raise TrainingFailed("the model's outputs are not finite; try a smaller optim.lr")

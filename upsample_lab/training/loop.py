@@ -14,11 +14,12 @@ from PIL import Image
 
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import BatchLoader, ImageSets
-from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder
+from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, decoder_parameter_count, macs_per_image
 from upsample_lab.training import checkpoint
 from upsample_lab.training.device import Where, place
 from upsample_lab.training.diagnosis import explained
 from upsample_lab.training.display import Display
+from upsample_lab.training.each_image import EachImage
 from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
@@ -189,9 +190,9 @@ class Training:
                 state = {"step": progress.step, "val/psnr_db": progress.best_psnr_db}
                 checkpoint.save(best, checkpoint.model_tensors(self.model), state)
 
-    def evaluate(self, images: torch.Tensor, name: str) -> dict[str, float]:
+    def evaluate(self, images: torch.Tensor, name: str, each: EachImage | None = None) -> dict[str, float]:
         period = self.config.model.total_stride
-        figures = evaluate(self.model, images, self.trainer.loss, period, self.where)
+        figures = evaluate(self.model, images, self.trainer.loss, period, self.where, each)
         artifacts = constant_artifacts(self.model, self.images.validation, period, self.where)
         return {
             **{f"{name}/{key}": value for key, value in figures.items()},
@@ -219,7 +220,9 @@ class Training:
         if self.progress.best_step != self.steps:  # else they are the weights at hand
             tensors, _ = checkpoint.load(self.directory.checkpoints / checkpoint.BEST)
             checkpoint.restore_model(self.model, tensors)
-        figures = self.evaluate(self.images.test, "test")
+        each = EachImage()
+        figures = self.evaluate(self.images.test, "test", each)
+        each.save(self.directory.test_images)
         tests = {name: value for name, value in figures.items() if name.startswith("test/")}
         tracker.report(self.steps, tests, time_sec=self.watch.total())
         tracker.end(self.config)
@@ -228,6 +231,8 @@ class Training:
             "steps": self.steps,
             "best_step": self.progress.best_step,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "decoder_parameters": decoder_parameter_count(self.model),
+            "macs_per_image": macs_per_image(self.model, self.images.image_shape),
             **figures,
             "val/psnr_db": self.progress.best_psnr_db,
             "seconds": round(seconds, 2),

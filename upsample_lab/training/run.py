@@ -43,7 +43,7 @@ def _deciding(node: Any) -> dict[str, Any]:
         value, rule = getattr(node, item.name), rule_of(type(node), item.name)
         if dataclasses.is_dataclass(value):
             values[item.name] = _deciding(value)
-        elif rule is None or rule.identity:
+        elif rule is None or (rule.identity and value != rule.neutral):
             values[item.name] = value
     return {name: value for name, value in values.items() if value != {}}
 
@@ -133,6 +133,10 @@ class RunDirectory:
     @property
     def config(self) -> Path:
         return self.path / "config.yaml"
+
+    @property
+    def test_images(self) -> Path:
+        return self.path / "test_images.safetensors"
 
     def status(self) -> dict[str, Any]:
         """The status file; `state` is None where there is none. `running` is what a killed process leaves behind."""

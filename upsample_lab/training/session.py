@@ -188,6 +188,12 @@ def _train(
         display.warn(note)
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     display.say(f"{run.path.name}: {len(parts.images.train):,} images, {parameters:,} parameters, {parts.where.device}")
+    match = parts.model.match
+    if match is not None:
+        display.say(
+            f"model.match: decoder widths {match.widths}, {match.achieved:,} for a budget of "
+            f"{match.budget:,} ({match.deviation:+.2%})"
+        )
     run.set_status(RUNNING)
     run.write_config(config)
     write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
@@ -198,6 +204,8 @@ def _train(
         "model": config.model.name,
         "seed": config.seed,
     }
+    if match is not None:
+        summary["match"] = dataclasses.asdict(match)
     run.write_summary(summary | figures)
     run.set_status(COMPLETE)
     return Outcome(run.path, COMPLETE, True, summary | figures)

@@ -40,8 +40,9 @@ class StopRequest:
 
     @staticmethod
     def _is_ours(number: int) -> bool:
-        """A launcher that listens for SIGUSR2 itself, as submitit does, is left to do so."""
-        return number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) == signal.SIG_DFL
+        """A signal that is ignored stays so, and a launcher that listens for SIGUSR2 itself, as submitit does, may."""
+        handler = signal.getsignal(number)
+        return handler != signal.SIG_IGN and (number in (signal.SIGINT, signal.SIGTERM) or handler == signal.SIG_DFL)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard.summary import hparams, image, scalar
+from torch.utils.tensorboard.summary import image, scalar
 
 from upsample_lab.config import TrainConfig
+from upsample_lab.training.dashboard import hparams_row, layout
 from upsample_lab.training.events import EventFile, tags_at
 from upsample_lab.training.files import Appending, write_text
-from upsample_lab.training.run import identity
 
 TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
 ARTIFACTS = ("dc_phase_variation", "line_p2_db", "line_p4_db", "line_p8_db", "nearest_residual", "radial_corner_db")
@@ -24,7 +24,7 @@ QUALITY = ("loss", "psnr_db", "ssim", "phase_variance", "phase_p_value", *ARTIFA
 VAL_METRICS = (*(f"val/{name}" for name in QUALITY), *(f"constant/{name}" for name in ARTIFACTS))
 TEST_METRICS = tuple(f"test/{name}" for name in QUALITY)
 TIMES = ("speed/images_per_sec", "time_sec")  # the only values of metrics.jsonl that two equal runs may differ in
-HPARAM_METRICS = ("test/psnr_db", "test/ssim", "test/phase_variance", "test/loss", "constant/dc_phase_variation")
+HPARAM_METRICS = (*TEST_METRICS, *(f"constant/{name}" for name in ARTIFACTS))  # all final figures
 
 
 class Tracker:
@@ -76,34 +76,18 @@ class Tracker:
         self._board.sync()
 
     def begin(self, config: TrainConfig) -> None:
-        """Settings for the hparams table, into this very run (`add_hparams` would start another beside it)."""
-        experiment, session, _ = self._hparams(config)
-        self._add(experiment, session)
+        """The page of charts, and the settings for the hparams table."""
+        columns, start, _ = hparams_row(config, HPARAM_METRICS)
+        self._add(layout(), columns, start)
 
     def end(self, config: TrainConfig) -> None:
         """That the session of the hparams table is over; its figures are the curves' last points."""
-        *_, end = self._hparams(config)
+        *_, end = hparams_row(config, HPARAM_METRICS)
         self._add(end)
-
-    @staticmethod
-    def _hparams(config: TrainConfig) -> tuple[Summary, Summary, Summary]:
-        experiment, session, end = hparams(flat_settings(identity(config)), dict.fromkeys(HPARAM_METRICS, 0.0))
-        return experiment, session, end
 
     def _add(self, *summaries: Summary) -> None:
         for summary in summaries:
             self._board.add(summary)
-
-
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
-    """Nested settings as `group.key: value`, with lists as words."""
-    flat: dict[str, int | float | str | bool] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, int | float | str) else str(value)
-    return flat
 
 
 def _finite(value: float) -> float | str:

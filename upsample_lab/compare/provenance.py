@@ -1,0 +1,70 @@
+"""How the runs were made: code, machines, packages, and the commands that repeat them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from upsample_lab.compare.result import Provenance, Run
+from upsample_lab.compare.variants import Group
+from upsample_lab.settings import CONFIG_DIR
+
+
+def provenance_of(groups: Sequence[Group], seeds: Sequence[int], root: Path, compare_command: str) -> Provenance:
+    runs = [run for group in groups for run in group.runs if run.seed in seeds]
+    data = _part(runs[0], "data")
+    notes = dict.fromkeys(str(note) for run in runs for note in _part(run, "data").get("notes", ()))
+    gits = [_part(run, "git") for run in runs]
+    return Provenance(
+        commits=_distinct(git.get("commit") for git in gits),
+        clean=all(git.get("clean") is True for git in gits),
+        machines=_distinct(_machine(run) for run in runs),
+        packages=_packages(runs),
+        command=repeating_command(groups, seeds, root),
+        compare_command=compare_command,
+        data=str(data.get("name", "")),
+        data_note="; ".join(notes),
+    )
+
+
+def repeating_command(groups: Sequence[Group], seeds: Sequence[int], root: Path) -> str:
+    """A line a variant, each a sweep over the seeds, from the commands that the runs kept.
+
+    An experiment that is a preset is one line.
+    """
+    if (CONFIG_DIR / "experiment" / f"{root.name}.yaml").is_file() and root.name != "default":
+        return f"python scripts/train.py -m experiment={root.name}"
+    return "\n".join(filter(None, (_sweep(group.runs[0], seeds) for group in groups)))
+
+
+def _sweep(run: Run, seeds: Sequence[int]) -> str:
+    try:
+        words = shlex.split(str(run.capsule.get("command", "")))
+    except ValueError:
+        return ""
+    if len(words) < 2:
+        return ""
+    settings = [word for word in words[2:] if word != "-m" and not word.startswith("seed=")]
+    return shlex.join([*words[:2], "-m", *settings, f"seed={','.join(map(str, seeds))}"])
+
+
+def _machine(run: Run) -> str:
+    machine = _part(run, "machine")
+    device = machine.get("gpu") or f"{machine.get('processor')}, {machine.get('cpu_count')} cores"
+    return f"{device} ({machine.get('device')})" if machine else "unknown"
+
+
+def _packages(runs: Sequence[Run]) -> Mapping[str, str]:
+    names = dict.fromkeys(name for run in runs for name in _part(run, "packages"))
+    return {name: ", ".join(_distinct(_part(run, "packages").get(name) for run in runs)) for name in names}
+
+
+def _part(run: Run, name: str) -> Mapping[str, Any]:
+    part = run.capsule.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _distinct(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(value) for value in values if value is not None))

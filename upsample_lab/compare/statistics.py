@@ -1,0 +1,249 @@
+"""The arithmetic of a comparison, on plain arrays: a row a pair or a variant, a column a seed.
+
+docs/statistics.md defines every quantity, says why each method was chosen, and has the measured coverage. SciPy is
+imported where it is needed, since help and errors must answer without waiting for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+POWER = 0.8  # Cohen, "Statistical power analysis for the behavioral sciences", 1988, section 2.4
+MOST_SEEDS = 10_000  # where the search for the seeds needed gives up
+MOST_ENUMERATED = 500  # resamples, which is up to 6 seeds: sorting more of them takes longer than drawing some
+_CHUNK_VALUES = 2**22  # of a temporary array: 32 MiB in float64
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Student's t
+
+
+def spread(values: Array) -> tuple[Array, Array]:
+    """Mean and sample standard deviation (n - 1) of each row, `[..., n] -> [...]`; NaN for one column.
+
+    A row of equal values has exactly no spread, whatever rounding its mean suffers.
+    """
+    mean = values.mean(axis=-1)
+    if values.shape[-1] < 2:
+        return mean, np.full_like(mean, np.nan)
+    constant = values.max(axis=-1) == values.min(axis=-1)
+    return np.where(constant, values[..., 0], mean), np.where(constant, 0.0, values.std(axis=-1, ddof=1))
+
+
+def t_factor(count: int, level: float) -> float:
+    """Half the width of a two-sided interval of error `level`, in standard errors of the mean of `count` values."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, 1 - level / 2)) if count > 1 else math.nan
+
+
+def mean_interval(values: Array, confidence: float) -> tuple[Array, Array]:
+    """Student's interval of each row's mean, `[..., n] -> [...]` twice. Student, Biometrika 6(1), 1908."""
+    mean, std = spread(values)
+    count = values.shape[-1]
+    half = t_factor(count, 1 - confidence) * std / math.sqrt(count)
+    return mean - half, mean + half
+
+
+def t_test(mean: Array, std: Array, count: int) -> Array:
+    """Two-sided p-values of the hypothesis that the true mean is zero. Without spread: 1 for a zero mean, else 0."""
+    from scipy.special import stdtr
+
+    if count < 2:
+        return np.full_like(mean, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.abs(mean) / (std / math.sqrt(count))
+    return np.where((std == 0) & (mean == 0), 1.0, 2 * stdtr(count - 1, -t))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Many pairs at once
+
+
+def holm(p_values: Array) -> Array:
+    """Holm's step-down adjustment, `[P] -> [P]`: a pair is shown at error α where its adjusted p-value is below α.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6(2), 1979: the j-th
+    smallest of P is multiplied by P - j + 1, never falls below the ones before it, and is at most 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1)
+    return adjusted
+
+
+def simultaneous_intervals(
+    mean: Array, std: Array, count: int, shown: NDArray[np.bool_], alpha: float
+) -> tuple[Array, Array]:
+    """Intervals `[P]` that all hold at once with probability 1 - α, and that exclude zero just where Holm does.
+
+    Each has Bonferroni's width, error α / P. Holm is a little sharper: where it shows a difference that this width does
+    not, the interval ends at zero. The direction is known then, and the size only from above. (Guilbaud, Biometrical J.
+    50(5), 2008: the intervals of a step-down test bound what it rejects by zero.)
+    """
+    half = t_factor(count, alpha / max(1, len(mean))) * std / math.sqrt(count)
+    half = np.where(std == 0, 0.0, half)
+    low, high = mean - half, mean + half
+    return np.where(shown & (mean > 0), np.maximum(low, 0), low), np.where(
+        shown & (mean < 0), np.minimum(high, 0), high
+    )
+
+
+def seeds_needed(std: Array, difference: float, level: float) -> Array:
+    """Seeds with which a paired t-test of error `level` sees a true `difference` four times out of five: `[P] -> [P]`.
+
+    The power is exact (noncentral t; Cohen 1988) for the given standard deviations of the paired differences, which
+    are estimates themselves. At least 2; infinity above `MOST_SEEDS`.
+    """
+    low, high = np.full(len(std), 1.0), np.full(len(std), MOST_SEEDS + 1.0)
+    with np.errstate(divide="ignore"):
+        effect = difference / std
+    while np.any(high - low > 1):  # the power grows with the seeds: low has too little of it, high enough
+        middle = np.floor((low + high) / 2)
+        enough = _power(middle, effect, level) >= POWER
+        low, high = np.where(enough | (high - low <= 1), low, middle), np.where(enough & (high - low > 1), middle, high)
+    return np.where(high > MOST_SEEDS, np.inf, high)
+
+
+def _power(count: Array, effect: Array, level: float) -> Array:
+    """Probability that a paired t-test rejects, for true differences of `effect` standard deviations."""
+    from scipy.special import nctdtr, ndtr, stdtrit
+
+    count = np.maximum(count, 2)
+    freedom, shift = count - 1, effect * np.sqrt(count)
+    critical = stdtrit(freedom, 1 - level / 2)
+    with np.errstate(all="ignore"):
+        power = 1 - nctdtr(freedom, shift, critical) + nctdtr(freedom, shift, -critical)
+        # Where the noncentral t is beyond its tables: Johnson and Welch's normal approximation, Biometrika 31, 1940.
+        normal = ndtr((shift - critical) / np.sqrt(1 + critical**2 / (2 * freedom)))
+    return np.where(np.isinf(shift), 1.0, np.where(np.isfinite(power) & (shift < 30), power, normal))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Bootstrap over the seeds
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Resamples of n seeds: `weights [R, n]` say how often each seed was drawn, over n; `probability [R]` sums to 1.
+
+    Where there are few seeds these are all the resamples that exist, with their probabilities, so that nothing depends
+    on chance; otherwise a random sample.
+    """
+
+    weights: Array
+    probability: Array
+    exact: bool
+
+
+def resamples_of(count: int, resamples: int, seed: int) -> Resamples:
+    """All C(2n-1, n) resamples of `count` seeds where they are at most 500, else `resamples` random ones."""
+    if math.comb(2 * count - 1, count) <= MOST_ENUMERATED:
+        drawn = np.array([np.bincount(chosen, minlength=count) for chosen in _multisets(count)])
+        ways = math.factorial(count) / np.prod(_factorials(count)[drawn], axis=1)
+        return Resamples(drawn / count, ways / float(count) ** count, exact=True)
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return Resamples(drawn / count, np.full(resamples, 1 / resamples), exact=False)
+
+
+def _multisets(count: int) -> Iterator[tuple[int, ...]]:
+    return combinations_with_replacement(range(count), count)
+
+
+def _factorials(count: int) -> Array:
+    return np.array([math.factorial(k) for k in range(count + 1)], dtype=np.float64)
+
+
+def bootstrap_interval(values: Array, resamples: Resamples, confidence: float) -> tuple[Array, Array]:
+    """Expanded percentile interval of each row's mean, `[P, n] -> [P]` twice.
+
+    The percentile interval is too narrow for few values, by the factor sqrt((n-1)/n) and for taking the normal's
+    quantiles for Student's. T. Hesterberg, "What teachers should know about the bootstrap", The American Statistician
+    69(4), 2015, section 3.3: take percentiles further out, at Φ(-sqrt(n/(n-1)) t). For three values these are
+    the smallest and the largest, and no interval inside the values covers more than 3 times out of 4.
+    """
+    from scipy.special import ndtr
+
+    count = values.shape[1]
+    if count < 2:
+        return np.full(len(values), np.nan), np.full(len(values), np.nan)
+    tail = float(ndtr(-math.sqrt(count / (count - 1)) * t_factor(count, 1 - confidence)))
+    quantiles = _weighted_quantiles if resamples.exact else _quantiles
+    rows = max(1, _CHUNK_VALUES // len(resamples.weights))
+    parts = [quantiles(values[i : i + rows], resamples, tail) for i in range(0, len(values), rows)]
+    return np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts])
+
+
+def _quantiles(values: Array, resamples: Resamples, tail: float) -> tuple[Array, Array]:
+    """Of equally probable resamples, the mean below which lie `tail` of them, and the one above which as many lie."""
+    last = len(resamples.weights) - 1
+    low, high = math.floor(tail * last), math.ceil((1 - tail) * last)
+    means = np.partition(values @ resamples.weights.T, [low, high], axis=1)
+    return means[:, low], means[:, high]
+
+
+def _weighted_quantiles(values: Array, resamples: Resamples, tail: float) -> tuple[Array, Array]:
+    """Smallest mean below or at which lie `tail` of the probability, and the largest with as much above or at it."""
+    means = values @ resamples.weights.T
+    order = np.argsort(means, axis=1)
+    below = np.cumsum(resamples.probability[order], axis=1)
+    rows, last, rounding = np.arange(len(values)), means.shape[1] - 1, 1e-12
+    low = np.minimum((below < tail - rounding).sum(axis=1), last)
+    high = np.minimum((below < 1 - tail - rounding).sum(axis=1), last)
+    return means[rows, order[rows, low]], means[rows, order[rows, high]]
+
+
+def rank_stability(goodness: Array, resamples: Resamples) -> tuple[NDArray[np.intp], float, Array]:
+    """Order of the rows `[V, n]` from best to worst; the probability that a resample keeps it; that each row is best.
+
+    All rows are resampled by the same seeds, as the runs are paired.
+    """
+    order = np.argsort(-spread(goodness)[0], kind="stable")
+    best, kept = np.zeros(len(goodness)), 0.0
+    rows = max(1, _CHUNK_VALUES // len(goodness))
+    for start in range(0, len(resamples.weights), rows):
+        part = slice(start, start + rows)
+        means = resamples.weights[part] @ goodness[order].T
+        in_order = (means[:, :-1] >= means[:, 1:]).all(axis=1)
+        kept += float(resamples.probability[part][in_order].sum())
+        np.add.at(best, order[means.argmax(axis=1)], resamples.probability[part])
+    return order, min(kept, 1.0), best
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Orders
+
+
+def kendall_tau(first: Array, second: Array) -> float:
+    """Kendall's tau-b of two figures of the same variants: 1 for the same order, -1 for the reverse; NaN without one.
+
+    M. Kendall, "The treatment of ties in ranking problems", Biometrika 33(3), 1945.
+    """
+    upper = np.triu_indices(len(first), 1)
+    a, b = (np.sign(x[:, None] - x[None, :])[upper] for x in (first, second))
+    scale = math.sqrt(float((a != 0).sum()) * float((b != 0).sum()))
+    return float((a * b).sum()) / scale if scale else math.nan
+
+
+def pareto_front(goodness: Array, cost: Array) -> list[int]:
+    """Rows that no other dominates (as good at less cost, or better at no more), by rising cost."""
+    order = sorted(range(len(goodness)), key=lambda row: (cost[row], -goodness[row]))
+    front: list[int] = []
+    for row in order:
+        if (
+            not front
+            or goodness[row] > goodness[front[-1]]
+            or (goodness[row], cost[row]) == (goodness[front[-1]], cost[front[-1]])
+        ):
+            front.append(row)
+    return front
