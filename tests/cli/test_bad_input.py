@@ -1,4 +1,4 @@
-"""Bad input, tried for real: every script and every key. One line that says what is wrong, status 2, nothing left behind.
+"""Bad input, tried for real: every script and every key. One line that says what is wrong, status 2, nothing left.
 
 Most cases are made from the schema, so a new key is tried the moment it exists.
 """
@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.conftest import load_script
 from upsample_lab.cli.main import guarded, run_script
-from upsample_lab.config import EvaluateConfig, PassportConfig, TrainConfig
+from upsample_lab.config import CompareConfig, EvaluateConfig, PassportConfig, TrainConfig
 from upsample_lab.explain.options import ExplainConfig, PlanConfig
 from upsample_lab.settings import GROUPS, Rule, rule_of
 
@@ -33,6 +33,11 @@ def _train(words: Sequence[str]) -> int:
 def _evaluate(words: Sequence[str]) -> int:
     script = load_script("evaluate")
     return run_script("evaluate", script.USAGE, script.main, words)
+
+
+def _compare(words: Sequence[str]) -> int:
+    script = load_script("compare")
+    return run_script("compare", script.USAGE, script.main, words)
 
 
 def _passport(words: Sequence[str]) -> int:
@@ -53,6 +58,7 @@ def _with_argv(name: str) -> Callable[[Sequence[str]], int]:
 SCRIPTS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": _train,
     "evaluate": _evaluate,
+    "compare": _compare,
     "passport": _passport,
     "explain": _explain,
     "benchmark": _with_argv("benchmark"),
@@ -65,6 +71,7 @@ SCRIPTS: dict[str, Callable[[Sequence[str]], int]] = {
 # Cases from the schema
 
 HUGE = "1" + "0" * 40
+Case = tuple[str, list[str]]
 
 
 def wrong_values(cls: type, name: str, rule: Rule) -> Iterator[str]:
@@ -103,7 +110,7 @@ def schema_cases(
                 yield script, [*words, f"{prefix}{item.name}={value}"]
 
 
-def all_schema_cases() -> Iterator[tuple[str, list[str]]]:
+def all_schema_cases() -> Iterator[Case]:
     for group, options in GROUPS.items():
         seen: set[str] = set()
         for choice, cls in options.items():
@@ -118,6 +125,7 @@ def all_schema_cases() -> Iterator[tuple[str, list[str]]]:
     yield from schema_cases("train", ExperimentOptions, (), "experiment.")
     yield from schema_cases("train", RunOptions, (), "run.")
     yield from schema_cases("evaluate", EvaluateConfig, ["run=nowhere"])
+    yield from schema_cases("compare", CompareConfig, ["experiment=nowhere"])
     yield from schema_cases("passport", PassportConfig)
     yield from schema_cases("explain", ExplainConfig)
     yield from schema_cases("explain", PlanConfig, ["plan"])
@@ -127,7 +135,7 @@ def all_schema_cases() -> Iterator[tuple[str, list[str]]]:
 # Cases by hand: `{here}` is an empty folder, `{images}` one with an image too few
 
 TINY_FOLDER = ["data=image_folder", "data.image_size=8", "model.widths=[4]", "trainer.max_steps=1"]
-BY_HAND: list[tuple[str, list[str]]] = [
+BY_HAND: list[Case] = [
     ("train", ["upsample=decnv"]),
     ("train", ["upsample="]),
     ("train", ["data=imagenet"]),
@@ -198,7 +206,7 @@ BY_HAND: list[tuple[str, list[str]]] = [
     ("train", ["upsample=dysample", "upsample.groups=3"]),
     ("train", ["upsample.phase_equal=true", "upsample.kernel_size=2", "model.scale=4", "model.widths=[8]"]),
     ("train", ["trainer.loss=bce", "model.output=linear"]),
-    ("train", ["trainer.device=cuda:99"]),
+    ("train", ["data=glyphs", "trainer.device=cuda:99"]),
     ("evaluate", []),
     ("evaluate", ["run=nowhere"]),
     ("evaluate", ["run={here}"]),
@@ -208,6 +216,14 @@ BY_HAND: list[tuple[str, list[str]]] = [
     ("evaluate", ["runn=x"]),
     ("evaluate", ["+x=1"]),
     ("evaluate", ["run=a,b"]),
+    ("compare", []),
+    ("compare", ["experiment=nowhere"]),
+    ("compare", ["experiment={here}"]),
+    ("compare", ["experiment=/dev/null"]),
+    ("compare", ["experiment=../../etc"]),
+    ("compare", ["experiment=" + "x" * 300]),
+    ("compare", ["experiment=nowhere", "output_root={images}/file.png"]),
+    ("compare", ["experiment={here}", "primary=test/nonsense"]),
     ("passport", ["upsample=decnv"]),
     ("passport", ["upsample.kernel_size=99"]),
     ("passport", ["scale=0"]),
@@ -257,16 +273,18 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def shown(part: str | list[str]) -> str:
+    return part if isinstance(part, str) else " ".join(part)[:70]
+
+
 def test_there_are_enough_of_them() -> None:
     assert len(CASES) >= 150
     assert {script for script, _ in CASES} == {
-        path.stem for path in (Path(__file__).parents[2] / "scripts").glob("*.py")
+        path.stem for path in (ROOT / "scripts").glob("*.py")
     }
 
 
-@pytest.mark.parametrize(
-    ("script", "words"), CASES, ids=lambda part: part if isinstance(part, str) else " ".join(part)[:70]
-)
+@pytest.mark.parametrize(("script", "words"), CASES, ids=shown)
 def test_ends_in_one_line(
     script: str,
     words: list[str],
@@ -277,10 +295,9 @@ def test_ends_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(images / "cache"))
+    words = [word.replace("{here}", str(tmp_path)).replace("{images}", str(images)) for word in words]
     try:
-        status = SCRIPTS[script](
-            [word.replace("{here}", str(tmp_path)).replace("{images}", str(images)) for word in words]
-        )
+        status = SCRIPTS[script](words)
     except SystemExit as stopped:  # how argparse ends
         status = int(stopped.code or 0)
     out, err = capsys.readouterr()
