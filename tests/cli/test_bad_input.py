@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import load_script
+from tests.conftest import ROOT, load_script
 from upsample_lab.cli.main import guarded, run_script
 from upsample_lab.config import CompareConfig, EvaluateConfig, PassportConfig, TrainConfig
 from upsample_lab.explain.options import ExplainConfig, PlanConfig
@@ -279,9 +279,7 @@ def shown(part: str | list[str]) -> str:
 
 def test_there_are_enough_of_them() -> None:
     assert len(CASES) >= 150
-    assert {script for script, _ in CASES} == {
-        path.stem for path in (ROOT / "scripts").glob("*.py")
-    }
+    assert {script for script, _ in CASES} == {path.stem for path in (ROOT / "scripts").glob("*.py")}
 
 
 @pytest.mark.parametrize(("script", "words"), CASES, ids=shown)
