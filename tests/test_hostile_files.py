@@ -1,4 +1,4 @@
-"""Files that somebody planted: in a run's directory, a dataset's cache, a configuration. None is executed or believed."""
+"""Files that somebody planted: in a run's directory, a dataset's cache, a configuration. None is executed."""
 
 from __future__ import annotations
 
