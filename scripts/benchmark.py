@@ -7,13 +7,14 @@ can be run alone, with options of its own: `python scripts/benchmark.py train --
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from upsample_lab.benchmark import ceilings, compare, conv, epoch, fold, gpu, loader, startup, sweep, train
 from upsample_lab.benchmark.page import insert, page
 from upsample_lab.benchmark.table import Table, goals_markdown
-from upsample_lab.cli.main import OneLineParser
+from upsample_lab.cli.main import OneLineParser, guarded
 
 SUITES = {
     "train": train,
@@ -30,7 +31,7 @@ SUITES = {
 LEFT_OUT_OF_ALL = ("gpu",)  # on a CPU it measures nothing that the others do not
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> int:
     parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     suites = parser.add_subparsers(dest="suite", required=True)
     for name, module in SUITES.items():
@@ -44,9 +45,10 @@ def main() -> None:
     everything.add_argument("--markdown", type=Path, help="write all tables here, between a page's markers if any")
     everything.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
     everything.set_defaults(call=all_suites)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     call: Callable[[argparse.Namespace], None] = arguments.call
     call(arguments)
+    return 0
 
 
 def one(arguments: argparse.Namespace) -> None:
@@ -80,4 +82,4 @@ def all_suites(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

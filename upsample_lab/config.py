@@ -450,7 +450,7 @@ def load_option(group: str, name: str) -> Any:
     return OmegaConf.to_object(OmegaConf.merge(schema, values))
 
 
-MAX_CONFIG_BYTES = 1 << 20
+MAX_CONFIG_BYTES, MAX_CONFIG_BRACKETS = 1 << 18, 1000  # a run's has one or two thousand bytes, and few brackets
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, RecursionError, OSError)
 
 
@@ -481,6 +481,8 @@ def _plain_values(path: Path) -> DictConfig:
         text = file.read(MAX_CONFIG_BYTES + 1).decode()
     if len(text) > MAX_CONFIG_BYTES:
         raise ValueError(f"it has more than {MAX_CONFIG_BYTES} bytes")
+    if text.count("[") + text.count("{") > MAX_CONFIG_BRACKETS:  # the parser's time grows with their square
+        raise ValueError(f"it has more than {MAX_CONFIG_BRACKETS} brackets")
     if "${" in text:
         raise ValueError("it has interpolations, ${...}, where a run's configuration has values")
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):

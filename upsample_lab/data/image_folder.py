@@ -65,6 +65,15 @@ class Report:
     pixels: str = ""
     """SHA-256 of the arrays' pixels, training images first; empty in entries made before it was kept."""
 
+    def check(self) -> None:
+        """Raise `ValueError` where a file that was read says what no conversion says."""
+        counts = (self.train_count, self.test_count, self.enlarged_count, self.other_count)
+        texts = self.left_out if isinstance(self.left_out, dict) else {None: None}
+        if not all(type(count) is int and count >= 0 for count in counts) or not all(
+            isinstance(text, str) for text in (self.split_note, *texts, *texts.values())
+        ):
+            raise ValueError("not the report of a conversion")
+
     def notes(self, size: int) -> tuple[str, ...]:
         """The report as sentences."""
         total = self.train_count + self.test_count + len(self.left_out)
@@ -145,9 +154,10 @@ def _open_entry(entry: Path, settings: FolderSettings) -> tuple[Tensor, Tensor, 
     """The entry, if it is there and whole; an entry that is not is made anew."""
     try:
         report = Report(**json.loads((entry / "report.json").read_text("utf-8")))
+        report.check()
         train = _map_array(entry / "train.npy", report.train_count, settings)
         test = _map_array(entry / "test.npy", report.test_count, settings)
-    except (OSError, ValueError, TypeError, EOFError):
+    except (OSError, ValueError, TypeError, EOFError, RecursionError):
         return None
     return train, test, report
 
