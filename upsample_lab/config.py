@@ -455,12 +455,16 @@ MALFORMED = (KeyError, TypeError, AttributeError, ValueError, RecursionError, OS
 
 
 def read_train_config(path: Path) -> TrainConfig:
-    """The configuration that a run directory's `config.yaml` holds, checked. Raises `ConfigError` with one line."""
+    """The configuration that a run directory's `config.yaml` holds, checked. Raises `ConfigError` with one line.
+
+    A setting that did not exist when the run was made has its default.
+    """
     try:
         values: Any = _plain_values(path)
         names = {group: values[group].get("name", "default") for group in GROUPS if group in values}
         schema = TrainConfig(**{group: GROUPS[group][name]() for group, name in names.items()})
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+        defaults = {group: option_values(group, name) for group, name in names.items()}
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), defaults, values))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a run directory is one that scripts/train.py made") from None
     except (OmegaConfBaseException, YAMLError, *MALFORMED) as error:
