@@ -358,7 +358,7 @@ def test_a_passport_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytes
     again = passport_cards(comparison, tmp_path, measure=True)
     assert again == first
     page = written(tmp_path, dataclasses.replace(comparison, experiment="kept"))
-    assert 'id="passports"' not in page.page  # another folder, where nothing is kept
+    assert "passports=true" in page.page  # another folder, where nothing is kept
     write_report(comparison, tmp_path, passports=False)
     assert 'alt="Passport of nearest' in (tmp_path / "report.html").read_text(encoding="utf-8")
 

@@ -328,7 +328,9 @@ def _script_data(comparison: Comparison, pictures: Pictures | None) -> dict[str,
 def _passports(material: Material) -> str:
     """The figures of each layer alone beside what training made of it."""
     if not material.cards:
-        return ""
+        return (
+            '<p class="note">Not measured: <code>passports=true</code> adds each layer\'s, in some seconds a layer.</p>'
+        )
     comparison, columns = material.comparison, next(iter(material.cards.values())).figures
     primary = comparison.metrics[0]
     head = _heading(Column("variant")) + "".join(_heading(Column(name)) for name in columns)
