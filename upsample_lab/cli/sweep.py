@@ -78,8 +78,9 @@ def fixed_places(grid: Sequence[TrainConfig]) -> list[str]:
 class StoppingWorkers:
     """`with StoppingWorkers():` — Ctrl-C and SIGTERM end this process and leave no worker of it behind.
 
-    The workers are asked to stop, so that each saves the run that it has in hand, and are waited for; a second signal,
-    or `SAVING_TIMEOUT_SEC`, ends them as they are. Raises `SystemExit` with 130 for Ctrl-C, 143 for SIGTERM.
+    The workers are asked to stop, so that they save the runs that they have in hand, and are waited for; a second
+    signal, or `SAVING_TIMEOUT_SEC`, ends them as they are, as joblib does once the first of them has ended.
+    Raises `SystemExit` with 130 for Ctrl-C, 143 for SIGTERM.
     """
 
     def __init__(self) -> None:
