@@ -22,6 +22,7 @@ from upsample_lab.training.each_image import EachImage
 from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
+from upsample_lab.training.memory import keep_freed_memory
 from upsample_lab.training.optimizer import make_optimizer
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
 from upsample_lab.training.run import RunDirectory
@@ -61,6 +62,7 @@ class Training:
         trainer, images = config.trainer, parts.images
         self.config, self.trainer, self.images, self.where = config, trainer, images, parts.where
         self.directory, self.display = run, display
+        keep_freed_memory()
         self.model = place(parts.model, self.where)
         self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw
         self.optimizer = make_optimizer(config.optim, self.model)
