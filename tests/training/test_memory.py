@@ -14,10 +14,11 @@ import resource, sys, torch
 from upsample_lab.training.memory import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else True
 torch.set_num_threads(1)
-for number in range(8):
-    if number == 6:
+for number in range(10):
+    if number == 8:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(12_000_000)  # 48 MB: beyond what glibc ever learns to keep by itself
+    several = [torch.ones(12_000_000) for _ in range(3)]  # 48 MB each: more than glibc ever keeps by itself
+    del several
 print(int(kept), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 

@@ -30,5 +30,31 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def use_threads(count: int | None) -> None:
+    """Threads of one operation on the CPU, of this whole process: `trainer.threads`; None leaves them alone."""
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+def slow_precision(precision: str, device: torch.device) -> str | None:
+    """What to know of a `trainer.precision` that this processor has no units for; None where there is nothing to say.
+
+    oneDNN, which computes PyTorch's bf16 products on the CPU, tells whether there are any (AVX-512, AMX, Arm's BF16).
+    """
+    if precision != "bf16" or device.type != "cpu" or has_bf16_units():
+        return None
+    return (
+        "trainer.precision=bf16: this processor has no bf16 arithmetic, and does it in software, many times slower "
+        "than fp32; trainer.precision=fp32 is faster and more exact here"
+    )
+
+
+def has_bf16_units() -> bool:
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # PyTorch without oneDNN
+        return False
+
+
 def place(model: Autoencoder, where: Where) -> Autoencoder:
     return model.to(where.device).to(memory_format=where.memory_format)

@@ -89,10 +89,11 @@ def _assemble(config: TrainConfig) -> Parts:
     """Images, model and device, before anything is written: what cannot be put together is the user's to mend."""
     from upsample_lab.data import DataError, load_images
     from upsample_lab.models import build_model
-    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
+    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, use_threads
     from upsample_lab.training.loop import Parts
 
     try:
+        use_threads(config.trainer.threads)
         where = Where(choose_device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format])
         images = load_images(config.data)
         model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
@@ -106,11 +107,13 @@ def _train(
 ) -> Outcome:
     from upsample_lab.training.capsule import capsule
     from upsample_lab.training.checkpoint import DamagedCheckpoint
+    from upsample_lab.training.device import slow_precision
     from upsample_lab.training.files import write_json, write_text
     from upsample_lab.training.loop import Training
     from upsample_lab.training.sums import TrainingFailed
 
-    for note in parts.images.notes:
+    slow = slow_precision(config.trainer.precision, parts.where.device)
+    for note in [*parts.images.notes, *([slow] if slow else [])]:
         display.warn(note)
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     display.say(f"{run.path.name}: {len(parts.images.train):,} images, {parameters:,} parameters, {parts.where.device}")
