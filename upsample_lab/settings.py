@@ -45,6 +45,8 @@ class Rule:
     pattern    a regular expression for the whole word, with `pattern_help` to say it in words
     odd        only odd numbers
     identity   whether the value decides the result of a run (and so belongs to its digest)
+    neutral    the value that does nothing: it stays out of the digest, so that runs from before the setting existed
+               keep their names
     """
 
     help: str
@@ -56,6 +58,7 @@ class Rule:
     pattern_help: str = ""
     odd: bool = False
     identity: bool = True
+    neutral: Any = MISSING
 
 
 def setting(help: str, **rule: Any) -> Any:

@@ -37,7 +37,7 @@ def test_no_threads_are_a_mistake(train: Callable[..., int], capsys: pytest.Capt
 
 @pytest.mark.parametrize("has_units", [True, False])
 def test_bf16_without_units_for_it_is_told(has_units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "has_bf16_units", lambda: has_units)
+    monkeypatch.setattr(device, "has_fast_bf16", lambda _: has_units)
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert slow_precision("fp32", cpu) is None
     assert slow_precision("bf16", cuda) is None

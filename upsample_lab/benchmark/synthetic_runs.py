@@ -81,8 +81,10 @@ def write_figures(
         "macs_per_image": 100 * parameters, **figures, "seconds": 10.0,
     }  # fmt: skip
     _write_json(folder / "summary.json", summary)
-    lines = [{"step": k * STEPS // REPORTS, "time_sec": k, "train/loss": 1 / (k + 1), "speed/images_per_sec": 9000.0 + k}
-             for k in range(1, REPORTS + 1)]  # fmt: skip
+    lines: list[dict[str, float]] = [
+        {"step": k * STEPS // REPORTS, "time_sec": k, "train/loss": 1 / (k + 1), "speed/images_per_sec": 9000.0 + k}
+        for k in range(1, REPORTS + 1)
+    ]
     for k in range(VALIDATIONS):
         rise = figures["test/psnr_db"] * (1 - 0.5**k) + 5
         lines.append({"step": k * STEPS // (VALIDATIONS - 1), "time_sec": k, "val/psnr_db": rise, "val/ssim": 0.9})

@@ -6,9 +6,12 @@ import os
 import shlex
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from upsample_lab.cli.compose import command_words
@@ -19,6 +22,8 @@ from upsample_lab.training.display import Display
 
 if TYPE_CHECKING:
     from upsample_lab.training.session import Outcome
+
+PARENT_CHECK_SEC = 1.0
 
 
 def run(config: TrainConfig, display: Display) -> Outcome:
@@ -62,10 +67,9 @@ class JobDisplay(Display):
         super().resumed(step, steps, warnings)
 
 
-def sweep_job(composed: Any) -> float | None:
+def sweep_job(composed: Any) -> None:
     """One run of a sweep, and one line that says what became of it. Nothing that happens to it stops the others.
 
-    Returns the best PSNR in validation, in dB, for sweepers that search; None where the run is not complete.
     Ends the process with the signal's exit status where the run was asked to stop.
     """
     from hydra.core.hydra_config import HydraConfig
@@ -76,21 +80,34 @@ def sweep_job(composed: Any) -> float | None:
     launcher = HydraConfig.get().launcher._target_.rpartition(".")[2]
     if launcher == "JoblibLauncher":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which asks us to stop
+        _stop_with_parent()
     display = JobDisplay(alone=launcher in ("BasicLauncher", "SlurmLauncher"))
     outcome = _attempt(config, display)
     if outcome is None:
-        return None
+        return
     print(f"{_line(outcome, display.resumed_at)}  {outcome.path}", flush=True)
     if outcome.state == "interrupted":
         if launcher == "JoblibLauncher":
             os._exit(outcome.exit_status)  # else joblib would hand this worker the next run
         sys.exit(outcome.exit_status)
-    return None if outcome.summary is None else outcome.summary["val/psnr_db"]
+
+
+@cache
+def _stop_with_parent() -> None:
+    """Have this worker asked to stop when its parent is gone, since a parent that was killed can ask nothing."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SEC)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _attempt(config: TrainConfig, display: Display) -> Outcome | None:
     """The run's outcome; None, with one line, where it could not even begin."""
-    from upsample_lab.training.run import RunHeld
+    from upsample_lab.training.lock import RunHeld
 
     try:
         return run(config, display)

@@ -13,7 +13,7 @@ ANSWER_TIMEOUT_SEC = 20  # slurm.conf's MessageTimeout is 10 s, and a busy contr
 
 
 class Plugin(NamedTuple):
-    """The module that a choice of `hydra/launcher=` or `hydra/sweeper=` comes from, and the extra that brings it."""
+    """The module that a choice of `hydra/launcher=` comes from, and the extra that brings it."""
 
     module: str
     extra: str
@@ -33,7 +33,12 @@ PLUGINS = {
 
 
 def check_installed(group: str, choice: Any) -> None:
-    """Raise `ConfigError` with the pip command where a choice needs a plugin that is not installed."""
+    """Raise `ConfigError` with the pip command where a choice needs a plugin that is not installed.
+
+    Sweepers other than Hydra's own are refused: they make up runs as they go, which nothing could have checked.
+    """
+    if group == "hydra/sweeper" and choice != "basic":
+        raise ConfigError(f"{group}={choice}: sweeps here are grids, by Hydra's basic sweeper; see docs/sweeps.md")
     plugin = PLUGINS.get(group, {}).get(str(choice))
     if plugin is not None and not _importable(f"hydra_plugins.{plugin.module}"):
         raise ConfigError(

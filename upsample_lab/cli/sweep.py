@@ -106,6 +106,6 @@ class StoppingWorkers:
             for worker in workers:
                 worker.join(max(0.0, deadline - time.monotonic()))
         for worker in workers:
-            worker.kill()
-            worker.join()
+            if worker.is_alive() and worker.pid is not None:
+                os.kill(worker.pid, signal.SIGKILL)  # joblib's have no kill()
         raise SystemExit(128 + number)

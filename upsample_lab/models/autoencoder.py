@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.config import decoder_channels
 from upsample_lab.conv import Conv2d
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.grey_output import GreyOutput
@@ -61,6 +60,8 @@ class DecoderStage(nn.Module):
 class ConvolutionalAutoencoder(Autoencoder):
     """Encoder stages to `widths[-1]` channels, a 1x1 convolution to the latent, and the mirror image of both.
 
+    `decoder_widths` are the channels that enter the first decoder stage, and that leave each of them.
+
     The latent has `latent_channels · (H / total stride) · (W / total stride)` numbers: few enough that the decoder has
     something to make up.
     """
@@ -71,6 +72,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         make_upsampler: MakeUpsampler,
         *,
         widths: Sequence[int],
+        decoder_widths: Sequence[int],
         latent_channels: int,
         scale: int,
         norm: str,
@@ -92,15 +94,26 @@ class ConvolutionalAutoencoder(Autoencoder):
                 self.encoder.append(EncoderStage(c_in, c_out, scale, algorithm=algorithms.conv2d, **style))
         with seeded(seed, "bottleneck"):
             self.to_latent = Conv2d(widths[-1], latent_channels, 1, algorithm=algorithms.conv2d)
+<<<<<<< HEAD
             from_latent = Conv2d(latent_channels, widths[-1], 1, bias=norm != "batch", algorithm=algorithms.conv2d)
         self.from_latent = nn.Sequential(from_latent, *norm_and_activation(norm, widths[-1], activation))
+=======
+            from_latent = Conv2d(
+                latent_channels, decoder_widths[0], 1, bias=norm != "batch", algorithm=algorithms.conv2d
+            )
+        self.from_latent = nn.Sequential(from_latent, make_norm(norm, decoder_widths[0]), make_activation(activation))
+>>>>>>> main
 
         self.decoder = nn.ModuleList()
-        for stage, (c_in, c_out) in enumerate(decoder_channels(widths)):
+        for stage, (c_in, c_out) in enumerate(pairwise(decoder_widths)):
             with seeded(seed, f"decoder {stage}"):
                 self.decoder.append(DecoderStage(make_upsampler(c_in, c_out), **style))
         with seeded(seed, "output"):
+<<<<<<< HEAD
             self.to_image = GreyOutput(widths[0], channels, 3, algorithm=algorithms.conv2d)
+=======
+            self.to_image = Conv2d(decoder_widths[-1], channels, 3, padding=1, algorithm=algorithms.conv2d)
+>>>>>>> main
 
     @property
     def needs_guide(self) -> bool:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from upsample_lab.conv import has_fast_bf16
 from upsample_lab.models import Autoencoder
 from upsample_lab.settings import ConfigError
 
@@ -37,23 +38,13 @@ def use_threads(count: int | None) -> None:
 
 
 def slow_precision(precision: str, device: torch.device) -> str | None:
-    """What to know of a `trainer.precision` that this processor has no units for; None where there is nothing to say.
-
-    oneDNN, which computes PyTorch's bf16 products on the CPU, tells whether there are any (AVX-512, AMX, Arm's BF16).
-    """
-    if precision != "bf16" or device.type != "cpu" or has_bf16_units():
+    """What to know of a `trainer.precision` that this processor has no units for; None where there is nothing to say."""
+    if precision != "bf16" or device.type != "cpu" or has_fast_bf16(device):
         return None
     return (
         "trainer.precision=bf16: this processor has no bf16 arithmetic, and does it in software, many times slower "
         "than fp32; trainer.precision=fp32 is faster and more exact here"
     )
-
-
-def has_bf16_units() -> bool:
-    try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):  # PyTorch without oneDNN
-        return False
 
 
 def place(model: Autoencoder, where: Where) -> Autoencoder:

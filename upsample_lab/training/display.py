@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 PIPE_COLUMNS = 160
+SHOW_ALL = "--samples_per_plugin images=1000,scalars=0"
+"""For `tensorboard`, which keeps a random ten of a curve's pictures unless it is told to keep more."""
 
 
 class Display:

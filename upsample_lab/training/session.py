@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from upsample_lab.config import TrainConfig, check_values, load_option
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.display import Display
-from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory, run_path
+from upsample_lab.training.lock import RunHeld
+from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory, open_run, run_path
 from upsample_lab.training.stopping import Interrupted, StopRequest
 
 if TYPE_CHECKING:  # a finished run is answered without importing torch
@@ -43,16 +45,22 @@ def run_training(config: TrainConfig, display: Display, command: str) -> Outcome
         done = _finished(config)
     if done is not None:
         return done
+    from upsample_lab.training.determinism import reproducibly
+    from upsample_lab.training.space import check_space
+
     parts = _assemble(config)
-    run = RunDirectory(run_path(config))
-    with run.locked(), StopRequest() as stop:
-        if run.status()["state"] == COMPLETE:  # another process was quicker
-            return Outcome(run.path, COMPLETE, trained=False, summary=run.summary())
-        return _train(config, parts, run, display, stop, command)
+    check_space(run_path(config), _needed_bytes(config, parts))
+    with open_run(config).locked(display.warn) as run, StopRequest() as stop, reproducibly(config.trainer):
+        done = _outcome_of(run)  # another process was quicker
+        return done or _guarded(config, parts, run, display, stop, command)
 
 
 def _finished(config: TrainConfig) -> Outcome | None:
-    run = RunDirectory(run_path(config))
+    return _outcome_of(RunDirectory(run_path(config)))
+
+
+def _outcome_of(run: RunDirectory) -> Outcome | None:
+    """The outcome of a complete run; None where there is none, or its summary is damaged and must be made again."""
     if run.status()["state"] != COMPLETE or (summary := run.summary()) is None:
         return None
     return Outcome(run.path, COMPLETE, trained=False, summary=summary)
@@ -99,46 +107,113 @@ def _assemble(config: TrainConfig) -> Parts:
         model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
     except (DataError, ValueError) as error:
         raise ConfigError(str(error)) from None
+    except (MemoryError, RuntimeError) as error:
+        raise ConfigError(f"model.widths: images and model do not fit into memory ({first_line(error)})") from None
     return Parts(images, model, where)
+
+
+def _needed_bytes(config: TrainConfig, parts: Parts) -> int:
+    from upsample_lab.training.schedule import total_steps
+    from upsample_lab.training.space import needed_bytes
+
+    count = len(parts.images.train)
+    steps_per_epoch = count // min(config.trainer.batch_size, count)
+    return needed_bytes(config, parts.model, total_steps(config.trainer, steps_per_epoch), steps_per_epoch)
+
+
+def _guarded(
+    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, stop: StopRequest, command: str
+) -> Outcome:
+    """Train, and turn whatever ends the training into an outcome and the run's status."""
+    from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
+    from upsample_lab.training.files import write_text
+    from upsample_lab.training.sums import TrainingFailed
+
+    try:
+        return _train(config, parts, run, display, stop, command)
+    except RunHeld:
+        raise  # it is another process's now, its status included
+    except Interrupted as stopped:
+        return _ended(run, INTERRUPTED, str(stopped), stopped.exit_status)
+    except KeyboardInterrupt:
+        _ended(run, INTERRUPTED, "stopped at once; what follows the last checkpoint is lost", 130)
+        raise
+    except (TrainingFailed, DamagedCheckpoint, MissingCheckpoint) as error:
+        return _ended(run, FAILED, str(error), 1)
+    except OSError as error:
+        return _ended(run, FAILED, f"{_told(error)}; {_last_good(run)}; mend it and repeat the command to go on", 1)
+    except Exception as error:
+        with suppress(OSError):
+            write_text(run.path / "error.log", traceback.format_exc())
+        outcome = _ended(run, FAILED, f"{type(error).__name__}: {first_line(error)}", 1)
+        return dataclasses.replace(outcome, reason=f"{outcome.reason}; details in {run.path / 'error.log'}")
+
+
+def _ended(run: RunDirectory, state: str, reason: str, exit_status: int) -> Outcome:
+    with suppress(OSError):  # a disk so full that it cannot even be noted down: the caller tells it on the screen
+        run.set_status(state, reason)
+    return Outcome(run.path, state, True, reason=reason, exit_status=exit_status)
+
+
+def _told(error: OSError) -> str:
+    """An operating system's error in one line: `No space left on device: outputs/…`."""
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or first_line(error)}{where}"
+
+
+def _last_good(run: RunDirectory) -> str:
+    """Where a failed run can go on from."""
+    from upsample_lab.training.checkpoint import DamagedCheckpoint, load_last
+
+    try:
+        saved = load_last(run.checkpoints)
+    except DamagedCheckpoint as error:
+        return str(error)
+    return (
+        f"the last good checkpoint is that of step {saved[1].get('step')}" if saved else "no checkpoint was saved yet"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
 
 
 def _train(
     config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, stop: StopRequest, command: str
 ) -> Outcome:
     from upsample_lab.training.capsule import capsule
+<<<<<<< HEAD
     from upsample_lab.training.checkpoint import DamagedCheckpoint
     from upsample_lab.training.device import slow_precision
     from upsample_lab.training.files import write_json, write_text
+=======
+    from upsample_lab.training.files import write_json
+>>>>>>> main
     from upsample_lab.training.loop import Training
-    from upsample_lab.training.sums import TrainingFailed
 
     slow = slow_precision(config.trainer.precision, parts.where.device)
     for note in [*parts.images.notes, *([slow] if slow else [])]:
         display.warn(note)
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     display.say(f"{run.path.name}: {len(parts.images.train):,} images, {parameters:,} parameters, {parts.where.device}")
+    match = parts.model.match
+    if match is not None:
+        display.say(
+            f"model.match: decoder widths {match.widths}, {match.achieved:,} for a budget of "
+            f"{match.budget:,} ({match.deviation:+.2%})"
+        )
     run.set_status(RUNNING)
-    try:
-        run.write_config(config)
-        write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
-        figures = Training(config, parts, run, display).run(stop)
-    except Interrupted as stopped:
-        run.set_status(INTERRUPTED, str(stopped))
-        return Outcome(run.path, INTERRUPTED, True, reason=str(stopped), exit_status=stopped.exit_status)
-    except (TrainingFailed, DamagedCheckpoint) as error:
-        run.set_status(FAILED, str(error))
-        return Outcome(run.path, FAILED, True, reason=str(error), exit_status=1)
-    except Exception as error:
-        write_text(run.path / "error.log", traceback.format_exc())
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        run.set_status(FAILED, reason)
-        return Outcome(run.path, FAILED, True, reason=f"{reason}; details in {run.path / 'error.log'}", exit_status=1)
+    run.write_config(config)
+    write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
+    figures = Training(config, parts, run, display).run(stop)
     summary = {
         "data": parts.images.name,
         "upsample": config.upsample.name,
         "model": config.model.name,
         "seed": config.seed,
     }
+    if match is not None:
+        summary["match"] = dataclasses.asdict(match)
     run.write_summary(summary | figures)
     run.set_status(COMPLETE)
     return Outcome(run.path, COMPLETE, True, summary | figures)

@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from upsample_lab.config import TrainConfig
-from upsample_lab.training.display import print_results, result_console
+from upsample_lab.training.display import SHOW_ALL, print_results, result_console
+from upsample_lab.training.lock import RunHeld
 from upsample_lab.training.run import (
     COMPLETE,
     FAILED,
     INTERRUPTED,
     RUNNING,
     RunDirectory,
-    RunHeld,
     attempts,
     run_path,
 )
@@ -95,7 +95,7 @@ def report_sweep(grid: Sequence[TrainConfig]) -> int:
     print(f"{len(complete)} of {len(runs)} runs complete{missing}")
     if others:
         print("to go on: the same command again; it leaves alone what is complete")
-    print(f"look at them:   tensorboard --logdir {runs[0].run.path.parent}")
+    print(f"look at them:   tensorboard --logdir {runs[0].run.path.parent} {SHOW_ALL}")
     if not others:
         return 0
     return RunHeld.exit_status if set(counts) == {HELD} else 1

@@ -1,0 +1,32 @@
+"""Measure how far the intervals and verdicts of a comparison can be trusted, by simulation."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from upsample_lab.compare.coverage import alarm_table, coverage_table
+
+PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=10_000, help="simulated cases a row (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"rewrite the tables of {PAGE.name}")
+    arguments = parser.parse_args()
+    for name, table in (("coverage", coverage_table(arguments.cases)), ("alarms", alarm_table(arguments.cases))):
+        print(f"{table}\n")
+        if arguments.write:
+            replace_table(name, table)
+
+
+def replace_table(name: str, table: str) -> None:
+    """Put a table between its two markers on the page."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    PAGE.write_text(f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

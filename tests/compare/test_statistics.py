@@ -1,0 +1,236 @@
+"""The arithmetic of comparisons, held against SciPy and slow definitions; and the promise of A/A experiments."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from upsample_lab.compare import statistics as ours
+from upsample_lab.compare.coverage import NOISES, coverage, false_alarms, student
+
+ALPHA = 0.05
+
+
+def sample(rows: int, count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.3, 1, (rows, count))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_the_paired_t_test_is_scipys(count: int) -> None:
+    first, second = sample(20, count, 1), sample(20, count, 2)
+    mean, std = ours.spread(first - second)
+    expected = stats.ttest_rel(first, second, axis=1)
+    np.testing.assert_allclose(ours.t_test(mean, std, count), expected.pvalue, rtol=1e-9)
+    low, high = ours.mean_interval(first - second, 0.9)
+    interval = expected.confidence_interval(0.9)
+    np.testing.assert_allclose((low, high), (interval.low, interval.high), rtol=1e-9)
+
+
+def test_differences_without_spread() -> None:
+    equal, constant = np.zeros((1, 5)), np.full((1, 5), 0.1)
+    mean, std = ours.spread(np.concatenate([equal, constant]))
+    assert std.tolist() == [0, 0]
+    assert ours.t_test(mean, std, 5).tolist() == [1, 0]
+    low, high = ours.simultaneous_intervals(mean, std, 5, np.array([False, True]), ALPHA)
+    assert low.tolist() == high.tolist() == [0, 0.1]
+
+
+def test_one_seed_tells_nothing() -> None:
+    mean, std = ours.spread(sample(3, 1))
+    assert np.isnan(std).all()
+    assert np.isnan(ours.t_test(mean, std, 1)).all()
+    assert np.isnan(ours.mean_interval(sample(3, 1), 0.95)).all()
+    assert np.isnan(ours.bootstrap_interval(sample(3, 1), ours.resamples_of(1, 999, 0), 0.95)).all()
+
+
+def holm_by_definition(p_values: list[float], alpha: float) -> set[int]:
+    """The indices that the sequential procedure rejects."""
+    rejected: set[int] = set()
+    for step, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if p_values[index] >= alpha / (len(p_values) - step):
+            break
+        rejected.add(index)
+    return rejected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_rejects_what_its_definition_rejects(seed: int) -> None:
+    p_values = np.random.default_rng(seed).beta(0.3, 3, 8)
+    adjusted = ours.holm(p_values)
+    for alpha in (0.01, 0.05, 0.2):
+        assert set(np.flatnonzero(adjusted < alpha)) == holm_by_definition(p_values.tolist(), alpha)
+
+
+def test_corrected_intervals_say_what_holm_says() -> None:
+    clipped = 0
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        differences = random.normal(random.normal(0, 1.5, (6, 1)), 1, (6, 5))
+        mean, std = ours.spread(differences)
+        shown = ours.holm(ours.t_test(mean, std, 5)) < ALPHA
+        low, high = ours.simultaneous_intervals(mean, std, 5, shown, ALPHA)
+        assert np.array_equal(shown, (low >= 0) | (high <= 0))
+        assert ((low <= mean) & (mean <= high)).all()
+        clipped += int(((low == 0) | (high == 0)).sum())
+    assert clipped > 0, "Holm is sharper than Bonferroni somewhere, or this test sees nothing"
+
+
+@pytest.mark.parametrize(("std", "level"), [(0.1, 0.05), (0.3, 0.05), (0.1, 0.05 / 36), (0.02, 0.05), (1.0, 0.01)])
+def test_seeds_needed_are_the_first_with_enough_power(std: float, level: float) -> None:
+    def power(count: int) -> float:
+        critical, shift = stats.t.ppf(1 - level / 2, count - 1), 0.1 / std * math.sqrt(count)
+        return float(stats.nct.sf(critical, count - 1, shift) + stats.nct.cdf(-critical, count - 1, shift))
+
+    (needed,) = ours.seeds_needed(np.array([std]), 0.1, level)
+    assert power(int(needed)) >= ours.POWER
+    assert needed == 2 or power(int(needed) - 1) < ours.POWER
+
+
+def test_seeds_needed_at_the_ends() -> None:
+    assert ours.seeds_needed(np.array([0.0, 1e-9, 1e3]), 0.1, 0.05).tolist() == [2, 2, math.inf]
+
+
+def test_a_simulated_power_is_the_one_promised() -> None:
+    """With the seeds needed, four of five experiments show the difference; the bound is five standard errors."""
+    (needed,) = ours.seeds_needed(np.array([0.1]), 0.1, ALPHA)
+    cases = 4000
+    mean, std = ours.spread(np.random.default_rng(0).normal(0.1, 0.1, (cases, int(needed))))
+    share = (ours.t_test(mean, std, int(needed)) < ALPHA).mean()
+    assert share > 0.8 - 5 * math.sqrt(0.8 * 0.2 / cases)
+    assert share < 0.9
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Bootstrap
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_enumerated_resamples_are_all_that_can_be_drawn(count: int) -> None:
+    resamples = ours.resamples_of(count, 999, 0)
+    drawn: dict[tuple[int, ...], int] = {}
+    for chosen in itertools.product(range(count), repeat=count):
+        key = tuple(np.bincount(chosen, minlength=count))
+        drawn[key] = drawn.get(key, 0) + 1
+    assert resamples.exact
+    found = {
+        tuple(np.round(weights * count).astype(int)): probability
+        for weights, probability in zip(resamples.weights, resamples.probability, strict=True)
+    }
+    assert found == pytest.approx({key: times / count**count for key, times in drawn.items()})
+
+
+def test_many_seeds_are_resampled_at_random_and_repeatably() -> None:
+    one, again, other = (ours.resamples_of(10, 999, seed) for seed in (0, 0, 1))
+    assert not one.exact
+    assert np.array_equal(one.weights, again.weights)
+    assert not np.array_equal(one.weights, other.weights)
+    assert np.allclose(one.weights.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("count", [4, 6, 9])
+def test_the_bootstrap_interval_is_scipys_percentile_interval_further_out(count: int) -> None:
+    values = sample(1, count)
+    tail = stats.norm.cdf(-math.sqrt(count / (count - 1)) * stats.t.ppf(0.95, count - 1))
+    expected = stats.bootstrap(
+        (values[0],), np.mean, confidence_level=1 - 2 * tail, n_resamples=40_000, method="percentile", rng=0
+    ).confidence_interval
+    found = ours.bootstrap_interval(values, ours.resamples_of(count, 40_000, 0), 0.9)
+    assert np.concatenate(found) == pytest.approx((expected.low, expected.high), abs=0.06 * np.ptp(values))
+
+
+def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = sample(50, 5)
+    for count in (5, 9):
+        resamples = ours.resamples_of(count, 999, 0)
+        values = sample(50, count)
+        whole = ours.bootstrap_interval(values, resamples, 0.95), ours.rank_stability(values, resamples)
+        with monkeypatch.context() as patch:
+            patch.setattr(ours, "_CHUNK_VALUES", 3 * len(resamples.weights))
+            parts = ours.bootstrap_interval(values, resamples, 0.95), ours.rank_stability(values, resamples)
+        np.testing.assert_allclose(parts[0], whole[0])
+        np.testing.assert_allclose(parts[1][2], whole[1][2])
+        assert parts[1][1] == pytest.approx(whole[1][1])
+
+
+def test_the_order_is_as_firm_as_the_seeds_make_it() -> None:
+    clear = np.array([[1.0, 1.1, 0.9], [3.0, 3.1, 2.9], [2.0, 2.1, 1.9]])
+    order, stability, best = ours.rank_stability(clear, ours.resamples_of(3, 999, 0))
+    assert order.tolist() == [1, 2, 0]
+    assert stability == pytest.approx(1)
+    assert best == pytest.approx([0, 1, 0])
+    # Of 27 equally likely draws, those with at least two of seeds 0 and 1 keep the first row ahead: 20.
+    close = np.array([[1.0, 1.0, 0.0], [0.5, 0.5, 1.0]])
+    _, stability, best = ours.rank_stability(close, ours.resamples_of(3, 999, 0))
+    assert stability == pytest.approx(20 / 27)
+    assert best == pytest.approx([20 / 27, 7 / 27])
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Orders
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kendalls_tau_is_scipys(seed: int) -> None:
+    first, second = np.random.default_rng(seed).integers(0, 6, (2, 9)).astype(float)
+    assert ours.kendall_tau(first, second) == pytest.approx(stats.kendalltau(first, second).statistic)
+    assert math.isnan(ours.kendall_tau(first, np.ones(9)))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_pareto_front_is_what_nothing_dominates(seed: int) -> None:
+    goodness, cost = np.random.default_rng(seed).integers(0, 8, (2, 12)).astype(float)
+
+    def dominated(row: int) -> bool:
+        return any(
+            goodness[k] >= goodness[row]
+            and cost[k] <= cost[row]
+            and (goodness[k], cost[k]) != (goodness[row], cost[row])
+            for k in range(12)
+        )
+
+    front = ours.pareto_front(goodness, cost)
+    assert set(front) == {row for row in range(12) if not dominated(row)}
+    assert cost[front].tolist() == sorted(cost[front])
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# A/A: the same upsampler twice, under other seeds
+
+
+def most_alarms(cases: int, rate: float = ALPHA) -> float:
+    """The share that a procedure with this true rate exceeds once in a million: the binomial's own quantile."""
+    return float(stats.binom.isf(1e-6, cases, rate)) / cases
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_the_same_upsampler_twice_is_called_different_in_at_most_one_case_of_twenty(noise: str, count: int) -> None:
+    cases = 10_000
+    runs = NOISES[noise](np.random.default_rng(count), (2, cases, count))
+    mean, std = ours.spread(runs[0] - runs[1])
+    assert (ours.t_test(mean, std, count) < ALPHA).mean() <= most_alarms(cases)
+
+
+@pytest.mark.parametrize("noise", ["normal", "very skewed (log-normal)"])
+def test_many_equal_upsamplers_are_called_different_no_more_often(noise: str) -> None:
+    cases = 2000
+    assert false_alarms(NOISES[noise], variants=9, count=5, cases=cases) <= most_alarms(cases)
+
+
+def test_the_check_can_fail() -> None:
+    """Without the correction nine equal upsamplers are called different far too often."""
+    random, cases = np.random.default_rng(0), 500
+    first, second = np.triu_indices(9, 1)
+    runs = random.standard_normal((cases, 9, 5))
+    mean, std = ours.spread(runs[:, first] - runs[:, second])
+    assert (ours.t_test(mean, std, 5) < ALPHA).any(axis=1).mean() > 3 * ALPHA
+
+
+def test_students_interval_covers_what_it_says() -> None:
+    cases = 10_000
+    share, _ = coverage(student, NOISES["normal"], 5, cases)
+    assert abs(share - 0.95) < 5 * math.sqrt(0.95 * 0.05 / cases)
