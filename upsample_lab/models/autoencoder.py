@@ -94,26 +94,17 @@ class ConvolutionalAutoencoder(Autoencoder):
                 self.encoder.append(EncoderStage(c_in, c_out, scale, algorithm=algorithms.conv2d, **style))
         with seeded(seed, "bottleneck"):
             self.to_latent = Conv2d(widths[-1], latent_channels, 1, algorithm=algorithms.conv2d)
-<<<<<<< HEAD
-            from_latent = Conv2d(latent_channels, widths[-1], 1, bias=norm != "batch", algorithm=algorithms.conv2d)
-        self.from_latent = nn.Sequential(from_latent, *norm_and_activation(norm, widths[-1], activation))
-=======
             from_latent = Conv2d(
                 latent_channels, decoder_widths[0], 1, bias=norm != "batch", algorithm=algorithms.conv2d
             )
-        self.from_latent = nn.Sequential(from_latent, make_norm(norm, decoder_widths[0]), make_activation(activation))
->>>>>>> main
+        self.from_latent = nn.Sequential(from_latent, *norm_and_activation(norm, decoder_widths[0], activation))
 
         self.decoder = nn.ModuleList()
         for stage, (c_in, c_out) in enumerate(pairwise(decoder_widths)):
             with seeded(seed, f"decoder {stage}"):
                 self.decoder.append(DecoderStage(make_upsampler(c_in, c_out), **style))
         with seeded(seed, "output"):
-<<<<<<< HEAD
-            self.to_image = GreyOutput(widths[0], channels, 3, algorithm=algorithms.conv2d)
-=======
-            self.to_image = Conv2d(decoder_widths[-1], channels, 3, padding=1, algorithm=algorithms.conv2d)
->>>>>>> main
+            self.to_image = GreyOutput(decoder_widths[-1], channels, 3, algorithm=algorithms.conv2d)
 
     @property
     def needs_guide(self) -> bool:

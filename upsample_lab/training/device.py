@@ -38,7 +38,7 @@ def use_threads(count: int | None) -> None:
 
 
 def slow_precision(precision: str, device: torch.device) -> str | None:
-    """What to know of a `trainer.precision` that this processor has no units for; None where there is nothing to say."""
+    """What to know of a `trainer.precision` that this processor has no units for; None for nothing."""
     if precision != "bf16" or device.type != "cpu" or has_fast_bf16(device):
         return None
     return (

@@ -182,13 +182,8 @@ def _train(
     config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, stop: StopRequest, command: str
 ) -> Outcome:
     from upsample_lab.training.capsule import capsule
-<<<<<<< HEAD
-    from upsample_lab.training.checkpoint import DamagedCheckpoint
     from upsample_lab.training.device import slow_precision
-    from upsample_lab.training.files import write_json, write_text
-=======
     from upsample_lab.training.files import write_json
->>>>>>> main
     from upsample_lab.training.loop import Training
 
     slow = slow_precision(config.trainer.precision, parts.where.device)
