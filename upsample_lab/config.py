@@ -387,6 +387,12 @@ class TrainerOptions:
     loss_spectrum: float = setting("weight of the spectral loss beside the loss; 0 for none", low=0, high=1e6)
     precision: str = setting("fp32, or bf16 autocast", choices=("fp32", "bf16"))
     device: str = device_setting()
+    threads: int | None = setting(
+        "threads of one operation on the CPU; null for PyTorch's choice; another number may change the last bits",
+        low=1,
+        high=1024,
+        identity=False,
+    )
     compile: bool = setting("compile the model with torch.compile", identity=False)
     deterministic: bool = setting("kernels that give the same bits each time, slower on CUDA", identity=False)
     memory_format: str = setting(

@@ -24,6 +24,7 @@ from upsample_lab.training.each_image import EachImage
 from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
+from upsample_lab.training.memory import keep_freed_memory
 from upsample_lab.training.optimizer import make_optimizer
 from upsample_lab.training.parallel import World
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
@@ -78,6 +79,7 @@ class Training:
         self.directory, self.display, self.world = run, display, world or World()
         if self.world.size > 1:
             share_statistics(parts.model, self.world.gather)
+        keep_freed_memory()
         self.model = place(parts.model, self.where)
         self.world.equalise(self.model.state_dict().values())
         self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw

@@ -140,11 +140,12 @@ def _assemble(config: TrainConfig, world: World) -> Parts:
     """Images, model and device, before anything is written: what cannot be put together is the user's to mend."""
     from upsample_lab.data import DataError, load_images, prepare
     from upsample_lab.models import build_model
-    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
+    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, use_threads
     from upsample_lab.training.loop import Parts
 
     device, memory_format = world.device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format]
     try:
+        use_threads(config.trainer.threads)
         where = Where(choose_device(device), memory_format)
         if not world.is_writer:  # on another machine the files may be missing still
             prepare(dataclasses.replace(config.data, fallback=None))
@@ -234,10 +235,12 @@ def _train(
     config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str
 ) -> Outcome:
     from upsample_lab.training.capsule import capsule
+    from upsample_lab.training.device import slow_precision
     from upsample_lab.training.files import write_json
     from upsample_lab.training.loop import Training
 
-    for note in parts.images.notes:
+    slow = slow_precision(config.trainer.precision, parts.where.device)
+    for note in [*parts.images.notes, *([slow] if slow else [])]:
         display.warn(note)
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     display.say(f"{run.path.name}: {len(parts.images.train):,} images, {parameters:,} parameters, {parts.where.device}")
