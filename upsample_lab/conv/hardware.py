@@ -10,7 +10,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
     On a CPU these are AVX-512 BF16, AMX, or Arm's BF16, and torch reaches them through oneDNN, whose answer this is.
     """
-    return _CPU_HAS_BF16 if device.type == "cpu" else True
+    return _CPU_HAS_BF16 if device.type == "cpu" else True  # and meta, which computes nothing
 
 
 def _ask_onednn() -> bool:

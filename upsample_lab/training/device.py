@@ -42,8 +42,8 @@ def slow_precision(precision: str, device: torch.device) -> str | None:
     if precision != "bf16" or device.type != "cpu" or has_fast_bf16(device):
         return None
     return (
-        "trainer.precision=bf16: this processor has no bf16 arithmetic, and does it in software, many times slower "
-        "than fp32; trainer.precision=fp32 is faster and more exact here"
+        "trainer.precision=bf16: this processor has no bf16 arithmetic; it is imitated in fp32, with the results of "
+        "bf16 but not its speed. trainer.precision=fp32 is faster and more exact here"
     )
 
 
