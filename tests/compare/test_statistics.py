@@ -106,7 +106,8 @@ def test_seeds_needed_at_the_ends() -> None:
 def test_many_pairs_get_what_each_gets_alone() -> None:
     std = np.random.default_rng(0).lognormal(-2, 1.5, 400)
     together = ours.seeds_needed(std, 0.1, 0.01)
-    assert together.tolist() == [float(ours.seeds_needed(std[k : k + 1], 0.1, 0.01)[0]) for k in range(400)]
+    some = range(0, 400, 8)
+    assert together[some].tolist() == [float(ours.seeds_needed(std[k : k + 1], 0.1, 0.01)[0]) for k in some]
     assert len(set(together)) > 50
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -139,7 +140,7 @@ def _power(count: Array, effect: Array, level: float) -> Array:
     """
     from scipy.special import gammaincinv, ndtr, stdtrit
 
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    nodes, weights = _quadrature()
     counts, which = np.unique(count, return_inverse=True)
     freedom = counts[:, None] - 1
     std = np.sqrt(2 * gammaincinv(freedom / 2, (nodes + 1) / 2) / freedom)  # estimated over true
@@ -147,6 +148,13 @@ def _power(count: Array, effect: Array, level: float) -> Array:
     shift = (effect * np.sqrt(count))[:, None]
     power: Array = (ndtr(shift - critical) + ndtr(-shift - critical)) @ (weights / 2)
     return power
+
+
+@cache
+def _quadrature() -> tuple[Array, Array]:
+    """Nodes and weights of Gauss and Legendre on -1…1."""
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    return nodes, weights
 
 
 # ----------------------------------------------------------------------------------------------------------------------
