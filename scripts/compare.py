@@ -30,7 +30,7 @@ def main(config: CompareConfig) -> int:
     if config.report:
         from upsample_lab.compare.report import write_report
 
-        write_report(comparison, folder)
+        write_report(comparison, folder, passports=config.passports)
         print(f"report:  {folder / 'report.html'}")
     else:
         print(f"tables:  {folder}")

@@ -17,10 +17,11 @@ Evaluate the best checkpoint of a run, and draw what it reconstructs.
 def main(config: EvaluateConfig) -> int:
     from upsample_lab.training.display import print_results
     from upsample_lab.training.evaluation import evaluate_run
+    from upsample_lab.training.sums import TrainingFailed
 
     try:
         figures, picture = evaluate_run(config)
-    except ValueError as error:  # a damaged checkpoint, or one that is not there
+    except (ValueError, TrainingFailed) as error:  # a checkpoint that is damaged, not there, or gives no numbers
         raise BadRequest(str(error)) from None
     print_results([(figures.pop("run"), figures)], f"Best checkpoint on the {config.images} set")
     print(f"reconstructions:  {picture}")

@@ -9,8 +9,10 @@ Exit status 1 when a metric fires on clean images or misses what it claims to fi
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from upsample_lab.cli.main import OneLineParser, guarded
 from upsample_lab.metrics.selftest.carriers import CARRIERS
 from upsample_lab.metrics.selftest.figure import draw
 from upsample_lab.metrics.selftest.report import broken_claims, claims_table, jpeg_traces, measure, measured_table
@@ -19,10 +21,10 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- claims: begin -->", "<!-- claims: end -->"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words: Sequence[str] | None = None) -> int:
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, default=Path(os.environ.get("UPSAMPLE_LAB_DATA", "data")))
-    data_root = parser.parse_args().data_root
+    data_root = parser.parse_args(words).data_root
     try:
         carriers = {name: load(data_root) for name, load in CARRIERS.items()}
     except FileNotFoundError as error:
@@ -42,4 +44,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

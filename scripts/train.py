@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
-from upsample_lab.cli.main import asks_help, guarded, print_help
+from upsample_lab.cli.main import asks_help, error_line, guarded, print_help
 from upsample_lab.config import RunOptions, TrainConfig
 from upsample_lab.settings import ConfigError
-
-if TYPE_CHECKING:
-    from upsample_lab.training.session import Outcome
+from upsample_lab.training.ranks import read_ranks, speaks
 
 USAGE = """\
 Train a small encoder-decoder with the upsampler of your choice, and measure what it reconstructs.
@@ -19,9 +16,12 @@ Train a small encoder-decoder with the upsampler of your choice, and measure wha
   python scripts/train.py upsample=deconv                        one run
   python scripts/train.py upsample=nearest data=cifar10 seed=1   another dataset and seed
   python scripts/train.py -m upsample=deconv,nearest seed=0,1,2  a sweep: every combination
+  python scripts/train.py experiment=mnist_upsamplers            a preset: nine upsamplers, five seeds
   python scripts/train.py upsample=deconv --cfg job              print the configuration, train nothing
+  torchrun --nproc-per-node=2 scripts/train.py upsample=deconv   one run, each batch shared by two processes
 
-The same command again skips a complete run and resumes an interrupted one."""
+The same command again skips a complete run and resumes an interrupted one. A sweep's runs are trained side by side with
+hydra/launcher=parallel, on many machines with hydra/launcher=slurm or ray_cluster; docs/sweeps.md says more."""
 
 
 def main(words: list[str]) -> int:
@@ -32,18 +32,23 @@ def main(words: list[str]) -> int:
         print_help("train", USAGE, [word for word in words if word not in MULTIRUN_FLAGS])
         return 0
     if informs("train", words):
-        launch("train", run, words, multirun=False)
+        launch("train", lambda config: None, words, multirun=False)
         return 0
     settings = [word for word in words if word not in MULTIRUN_FLAGS]
     if len(settings) < len(words) or is_sweep("train", settings):
+        if (size := read_ranks().size) > 1:
+            raise ConfigError(f"a sweep cannot run in {size} processes of torchrun; start one run at a time with it")
         return sweep(settings, compose_grid("train", settings))
     return single(compose_one("train", settings))
 
 
 def single(config: TrainConfig) -> int:
-    from upsample_lab.training.display import print_results
+    from upsample_lab.cli.job import command, run
+    from upsample_lab.training.display import Display, print_results
 
-    outcome = run(config)
+    outcome = run(config, Display(quiet=not speaks()))
+    if not speaks():
+        return outcome.exit_status
     if outcome.summary is None:
         print(f"{outcome.state}: {outcome.reason}", file=sys.stderr)
         if outcome.state == "interrupted":
@@ -60,46 +65,30 @@ def single(config: TrainConfig) -> int:
 
 def sweep(words: list[str], grid: list[TrainConfig]) -> int:
     """Run a checked grid by Hydra's launcher, then print one table of all its runs."""
-    from upsample_lab.cli.compose import quoted_words
-    from upsample_lab.cli.sweep import launch
+    from upsample_lab.cli.compose import hydra_settings, quoted_words
+    from upsample_lab.cli.job import sweep_job
+    from upsample_lab.cli.launchers import check_reachable, in_process
+    from upsample_lab.cli.sweep import StoppingWorkers, fixed_places, launch
     from upsample_lab.training.display import Display
     from upsample_lab.training.session import with_available_data_each
-    from upsample_lab.training.sweep_report import report_sweep
+    from upsample_lab.training.sweep_report import plan_line, report_sweep
 
+    launcher = hydra_settings("train", words).launcher
+    check_reachable(launcher)
+    words = words if in_process(launcher) else [*words, *fixed_places(grid)]
     grid = with_available_data_each(grid, Display())  # downloads once, before the runs start
-    launch("train", sweep_job, quoted_words("train", words), multirun=True)
-    return report_sweep(grid)
-
-
-def sweep_job(composed: Any) -> None:
-    """One run of a sweep, in whatever process the launcher chose. A failed run does not stop the others."""
-    from omegaconf import OmegaConf
-
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, TrainConfig)
+    print(plan_line(grid), flush=True)
+    status = 0
     try:
-        outcome = run(config)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return
-    print(f"{outcome.state + ('' if outcome.trained else ' already'):<18} {outcome.path}", flush=True)
-    if outcome.state == "interrupted":
-        sys.exit(outcome.exit_status)
-
-
-def run(config: TrainConfig) -> Outcome:
-    from upsample_lab.training.display import Display
-    from upsample_lab.training.session import run_training
-
-    return run_training(config, Display(), command(config))
-
-
-def command(config: TrainConfig) -> str:
-    import shlex
-
-    from upsample_lab.cli.compose import command_words
-
-    return shlex.join(["python", "scripts/train.py", *command_words("train", config)])
+        with StoppingWorkers():
+            launch("train", sweep_job, quoted_words("train", words), multirun=True)
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 1
+    except Exception as error:  # a launcher's own, as of a worker that was killed
+        print(f"error: the launcher stopped: {error_line(error)}", file=sys.stderr)
+        status = 1
+    reported = report_sweep(grid)
+    return status or reported
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from upsample_lab.cli.compose import command_words, compose_grid, compose_one, groups_of, is_sweep
-from upsample_lab.config import load_option
+from upsample_lab.config import load_option, read_train_config
 from upsample_lab.settings import GROUPS, ConfigError, choices, option_values, rule_of
 
 REFUSED = {
@@ -208,7 +210,8 @@ def test_hydra_composes_what_we_checked() -> None:
 
 FROZEN_GROUPS = ("upsample", "data", "model", "conv", "optim", "trainer", "experiment")
 FROZEN_KEYS = {
-    "upsample.kernel_size", "upsample.init", "data.root", "data.limit", "data.fallback", "data.validation_count",
+    "upsample.fold", "upsample.kernel_size", "upsample.init",
+    "data.root", "data.limit", "data.fallback", "data.validation_count",
     "model.widths", "model.latent_channels", "model.norm", "model.activation", "model.scale", "conv.conv2d",
     "conv.conv_transpose2d", "optim.lr", "optim.weight_decay", "optim.schedule", "trainer.epochs", "trainer.max_steps",
     "trainer.batch_size", "trainer.loss", "trainer.precision", "trainer.device", "trainer.compile",
@@ -233,3 +236,11 @@ def test_names_that_users_type_stay() -> None:
     assert set(leaf_keys(OmegaConf.structured(compose_one("train", [])))) >= FROZEN_KEYS
     for group, names in FROZEN_CHOICES.items():
         assert set(choices(group)) >= names
+
+
+def test_a_run_from_before_a_setting_existed_has_its_default(tmp_path: Path) -> None:
+    config = compose_one("train", ["upsample=nearest", "optim.lr=0.5"])
+    values = OmegaConf.to_container(OmegaConf.structured(config))
+    del values["upsample"]["fold"], values["model"]["match"]
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(values))
+    assert read_train_config(tmp_path / "config.yaml") == config

@@ -14,8 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import yaml
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -39,9 +40,15 @@ from upsample_lab.settings import (
 
 @dataclass
 class UpsampleOptions:
-    """What every upsampler's options have in common: the name in the registry."""
+    """What every upsampler's options have in common: the name in the registry, and how a resize is computed."""
 
     name: str = MISSING
+    fold: str = setting(
+        "compute a fixed resize and its convolution in one: auto where measured to be faster, always where exact; the "
+        "other layers have nothing to fold, and take the key all the same",
+        choices=("auto", "never", "always"),
+        identity=False,
+    )
 
     def check(self) -> None:
         """Raise `ConfigError` if options that are each allowed do not go together."""
@@ -281,9 +288,9 @@ class ModelOptions:
         return self.scale ** len(self.widths)
 
 
-def decoder_channels(widths: Sequence[int]) -> list[tuple[int, int]]:
-    """Input and output channels of each decoder stage's upsampler: the widths mirrored, the last one kept."""
-    return list(pairwise([*reversed(widths), widths[0]]))
+def decoder_widths(widths: Sequence[int]) -> list[int]:
+    """Channels before and after each decoder stage: the encoder's widths mirrored, the last one kept."""
+    return [*reversed(widths), widths[0]]
 
 
 @option("model", "small")
@@ -291,6 +298,11 @@ def decoder_channels(widths: Sequence[int]) -> list[tuple[int, int]]:
 @dataclass
 class ConvolutionalModel(ModelOptions):
     norm: str = setting("normalisation after each convolution", choices=NORMS)
+    match: str = setting(
+        "adjust the decoder's widths to the parameters, or the multiply-accumulates, that deconv would have",
+        choices=("none", "params", "macs"),
+        neutral="none",
+    )
 
 
 @option("model", "mlp")
@@ -375,13 +387,23 @@ class TrainerOptions:
     loss_spectrum: float = setting("weight of the spectral loss beside the loss; 0 for none", low=0, high=1e6)
     precision: str = setting("fp32, or bf16 autocast", choices=("fp32", "bf16"))
     device: str = device_setting()
+    threads: int | None = setting(
+        "threads of one operation on the CPU; null for PyTorch's choice; another number may change the last bits",
+        low=1,
+        high=1024,
+        identity=False,
+    )
     compile: bool = setting("compile the model with torch.compile", identity=False)
+    deterministic: bool = setting("kernels that give the same bits each time, slower on CUDA", identity=False)
     memory_format: str = setting(
         "layout of images and weights in memory", choices=("channels_last", "contiguous"), identity=False
     )
     log_every_steps: int = setting("steps between two reports of the training loss", low=1, identity=False)
     validate_every_epochs: int = setting("epochs between two validations; one more at the end", low=1)
     checkpoint_every_sec: float = setting("seconds between two checkpoints", above=0, identity=False)
+    checkpoint_every_steps: int | None = setting(
+        "steps between two checkpoints, beside those by seconds; null for none", low=1, identity=False
+    )
     reconstruction_count: int = setting("validation images shown as reconstructions", low=1, high=64, identity=False)
 
 
@@ -434,20 +456,51 @@ def load_option(group: str, name: str) -> Any:
     return OmegaConf.to_object(OmegaConf.merge(schema, values))
 
 
+MAX_CONFIG_BYTES, MAX_CONFIG_BRACKETS = 1 << 18, 1000  # a run's has one or two thousand bytes, and few brackets
+MALFORMED = (KeyError, TypeError, AttributeError, ValueError, RecursionError, OSError)
+
+
 def read_train_config(path: Path) -> TrainConfig:
-    """The configuration that a run directory's `config.yaml` holds, checked. Raises `ConfigError` with one line."""
+    """The configuration that a run directory's `config.yaml` holds, checked. Raises `ConfigError` with one line.
+
+    A setting that did not exist when the run was made has its default.
+    """
     try:
-        values: Any = OmegaConf.load(path)
+        values: Any = _plain_values(path)
         names = {group: values[group].get("name", "default") for group in GROUPS if group in values}
         schema = TrainConfig(**{group: GROUPS[group][name]() for group, name in names.items()})
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+        defaults = {group: option_values(group, name) for group, name in names.items()}
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), defaults, values))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a run directory is one that scripts/train.py made") from None
-    except (OmegaConfBaseException, YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+    except (OmegaConfBaseException, YAMLError, *MALFORMED) as error:
         raise ConfigError(f"{path}: not the configuration of a run ({' '.join(str(error).split())})") from None
     assert isinstance(config, TrainConfig)
     check_values(config)
     return config
+
+
+def _plain_values(path: Path) -> DictConfig:
+    """The values of a YAML file that may come from anybody: plain ones only, and not many.
+
+    Neither aliases, of which a few lines make billions of values, nor interpolations, which read the environment.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a regular file")
+    with path.open("rb") as file:
+        text = file.read(MAX_CONFIG_BYTES + 1).decode()
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ValueError(f"it has more than {MAX_CONFIG_BYTES} bytes")
+    if text.count("[") + text.count("{") > MAX_CONFIG_BRACKETS:  # the parser's time grows with their square
+        raise ValueError(f"it has more than {MAX_CONFIG_BRACKETS} brackets")
+    if "${" in text:
+        raise ValueError("it has interpolations, ${...}, where a run's configuration has values")
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ValueError("it has aliases")
+    values = OmegaConf.create(text)
+    if not isinstance(values, DictConfig):
+        raise ValueError("it is not a mapping")
+    return values
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -467,7 +520,7 @@ def check_values(config: Any) -> None:
 def _check_training(config: TrainConfig) -> None:
     _check_sizes(config.data, config.model)
     if isinstance(config.model, ConvolutionalModel):
-        for in_channels, out_channels in decoder_channels(config.model.widths):
+        for in_channels, out_channels in pairwise(decoder_widths(config.model.widths)):
             config.upsample.check_stage(in_channels, out_channels, config.model.scale)
     _check_loss(config)
 
@@ -556,6 +609,7 @@ class CompareConfig:
     bootstrap_seed: int = setting("decides the random resamples", low=0, high=2**31 - 1)
     latency: bool = setting("whether to time the models side by side; takes some seconds")
     report: bool = setting("whether to write the report with its figures; false for the tables alone")
+    passports: bool = setting("whether the report measures each layer's passport, kept for next time; seconds a layer")
 
 
 ConfigStore.instance().store(name="compare_schema", node=CompareConfig, provider="upsample_lab")

@@ -75,6 +75,9 @@ def resample(image: Tensor, scale: int, kernel: Kernel, *, align_corners: bool =
 
     With ``scale=1`` it filters the image with the kernel's values at the whole numbers.
     """
+    if image.device.type == "cpu" and image.dtype in (torch.bfloat16, torch.float16):
+        # Few CPUs multiply 16-bit matrices, and none sums slices of them as fast; and sums are not to be rounded.
+        return resample(image.float(), scale, kernel, align_corners=align_corners).to(image.dtype)
     channels_last = is_channels_last(image)
     for dim in (3, 2):  # columns first: fewer rows to work on
         size = image.shape[dim]

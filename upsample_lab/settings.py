@@ -45,6 +45,8 @@ class Rule:
     pattern    a regular expression for the whole word, with `pattern_help` to say it in words
     odd        only odd numbers
     identity   whether the value decides the result of a run (and so belongs to its digest)
+    neutral    the value that does nothing: it stays out of the digest, so that runs from before the setting existed
+               keep their names
     """
 
     help: str
@@ -56,6 +58,7 @@ class Rule:
     pattern_help: str = ""
     odd: bool = False
     identity: bool = True
+    neutral: Any = MISSING
 
 
 def setting(help: str, **rule: Any) -> Any:
@@ -86,6 +89,13 @@ def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorato
 def choices(group: str) -> tuple[str, ...]:
     """The names that `group=` takes: the YAML files of its folder."""
     return tuple(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
+
+
+@cache
+def variants(group: str) -> tuple[str, ...]:
+    """The names that `group=` takes besides: a choice with some of its values set, `deconv/k3` for `deconv/k3.yaml`."""
+    folder = CONFIG_DIR / group
+    return tuple(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.yaml")))
 
 
 def option_values(group: str, name: str) -> dict[str, Any]:

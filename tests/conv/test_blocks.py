@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from upsample_lab.conv import blocks, conv2d, conv_transpose2d
+from upsample_lab.conv import blocks, conv2d, conv_transpose2d, has_fast_bf16
 
 SHAPES = [
     ("stride-1", conv2d, F.conv2d, (6, 4, 3, 3), {"padding": 1}),
@@ -65,3 +65,44 @@ def test_patches_never_take_a_multiple_of_the_image(function, batch) -> None:
     with LargestResult() as largest:
         torch.autograd.grad(function(x, weight, padding=2, algorithm="custom").sum(), (x, weight))
     assert largest.numbers <= 1.2 * x.numel()
+
+
+@pytest.mark.parametrize("block_bytes", [1, 10**9], ids=["image-by-image", "one-block"])
+@pytest.mark.parametrize(("padding", "dilation"), [(1, 1), (0, 1), (3, 2)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
+def test_few_outputs_multiply_first_and_give_the_same(
+    monkeypatch, memory_format, padding, dilation, block_bytes
+) -> None:
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES_CPU", block_bytes)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 20, 7, 6, generator=generator, dtype=torch.float64).contiguous(memory_format=memory_format)
+    w = torch.randn(2, 20, 3, 3, generator=generator, dtype=torch.float64)
+    b = torch.randn(2, generator=generator, dtype=torch.float64)
+    inputs = [t.requires_grad_() for t in (x, w, b)]
+    y = conv2d(x, w, b, 1, padding, dilation, algorithm="custom")
+    expected = F.conv2d(x, w, b, 1, padding, dilation)
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+    seed = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    got = torch.autograd.grad(y, inputs, seed)
+    torch.testing.assert_close(got, torch.autograd.grad(expected, inputs, seed), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("function", "torchs"), [(conv2d, F.conv2d), (conv_transpose2d, F.conv_transpose2d)])
+def test_half_precision_is_rounded_once(function, torchs, dtype) -> None:
+    """Where the CPU multiplies in float32, the result is the exact one, or the 16-bit number next to it."""
+    if has_fast_bf16(torch.device("cpu")) and dtype == torch.bfloat16:
+        pytest.skip("this CPU multiplies in bfloat16, and adds blocks of rounded numbers")
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 32, 9, 9, generator=generator).to(dtype).requires_grad_()
+    w = torch.randn(32, 32, 3, 3, generator=generator).to(dtype).requires_grad_()
+    b = torch.randn(32, generator=generator).to(dtype).requires_grad_()
+    y = function(x, w, b, 2, 1, algorithm="custom")
+    doubles = [t.detach().double().requires_grad_() for t in (x, w, b)]
+    expected = torchs(*doubles, 2, 1)
+    seed = torch.randn(y.shape, generator=generator).to(dtype)
+    got = [y, *torch.autograd.grad(y, (x, w), seed)]
+    exact = [expected, *torch.autograd.grad(expected, doubles[:2], seed.double())]
+    for ours, theirs in zip(got, exact, strict=True):
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours.double(), theirs, rtol=torch.finfo(dtype).eps, atol=1e-4)

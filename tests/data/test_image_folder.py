@@ -27,7 +27,7 @@ def root(tmp_path):
 @pytest.fixture
 def load(root, tmp_path):
     def load_(path="images", settings=SETTINGS):
-        return load_image_folder(root, str(path), settings, str(tmp_path / "cache"))
+        return load_image_folder(root, str(path), settings, str(tmp_path / "cache"))[:3]
 
     return load_
 

@@ -550,6 +550,28 @@ def test_bilinear_then_convolution_is_a_transposed_convolution_then_a_filter(s: 
     same(filtered[inside], expected[inside])
 
 
+@formula(39)
+@pytest.mark.parametrize("k", [1, 3, 5], ids="k{}".format)
+@scales
+def test_any_resize_then_convolution_is_products_at_the_small_size_then_sums(s: int, k: int) -> None:
+    w, y, p = rand(1, 1, k, k), rand(3, 3), k // 2
+    for resize in (bilinear_matrix(3, s), rand(3 * s, 3)):
+        shifted = [torch.zeros_like(resize) for _ in range(k)]  # A
+        for a, o in itertools.product(range(k), range(3 * s)):
+            if 0 <= o + a - p < 3 * s:
+                shifted[a][o] = resize[o + a - p]
+        total = sum(shifted[a] @ (w[0, 0, a, b] * y) @ shifted[b].T for a, b in itertools.product(range(k), range(k)))
+        same(total, conv2d((resize @ y @ resize.T)[None, None], w, padding=p)[0, 0])  # type: ignore[arg-type]
+
+
+def test_blurred_layers_would_cost_more_in_one_as_the_page_says() -> None:
+    plain, larger = (A.conv_transpose_macs_per_pixel(1, 1, kernel_size, 2) for kernel_size in (4, 4 + 2))
+    blur = 2 * 3  # taps, along each axis
+    shuffled, blurred = (A.conv_transpose_macs_per_pixel(1, 1, kernel_size, 2) for kernel_size in (6, 6 + 2))
+    assert f"{plain} → {larger} MACs, where the blur costs {blur} a channel" in PAGE
+    assert f"instead of $s k$: {shuffled} → {blurred} |" in PAGE
+
+
 def test_costs_in_the_folding_table() -> None:
     """MACs a pixel and pair of channels for s = 2, k = 3, as the table says."""
 
@@ -567,6 +589,7 @@ def test_costs_in_the_folding_table() -> None:
         (folded(4), sub_pixel),
         (Fraction(A.conv_macs_per_pixel(1, 1, 1)), Fraction(1, 4)),
         (full, folded(3 + 2 - 1)),
+        (full, folded(3)),  # as many as the transposed convolution with the kernel itself
     ]
     table = PAGE.split("## 13.")[1].split("\n\n")[2]
     stated = [(Fraction(a), Fraction(b)) for a, b in re.findall(r"\| ([\d.]+) → ([\d.]+)(?: a channel)? \|", table)]

@@ -10,7 +10,8 @@ import pytest
 
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.run import RunDirectory, RunHeld, attempts, digest, run_name, run_path
+from upsample_lab.training.lock import RunHeld
+from upsample_lab.training.run import RunDirectory, attempts, digest, run_name, run_path
 
 DECIDES = [
     "upsample=nearest",
@@ -34,6 +35,8 @@ DOES_NOT_DECIDE = [
     "trainer.device=cpu",
     "trainer.log_every_steps=7",
     "trainer.checkpoint_every_sec=1",
+    "trainer.checkpoint_every_steps=5",
+    "trainer.deterministic=true",
 ]
 
 

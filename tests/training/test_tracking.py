@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.training.tracking import Tracker, read_metrics
+from upsample_lab.training.dashboard import CHARTS, telling_settings
+from upsample_lab.training.tracking import TRAIN_METRICS, VAL_METRICS, Tracker, read_metrics
 
 EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0, "histograms": 0}
 
@@ -95,3 +97,35 @@ def test_hparams_go_into_the_same_run(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
     plugin = board(tmp_path).PluginTagToContent("hparams")
     assert set(plugin) == {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"}
+
+
+def test_charts_show_only_what_is_reported() -> None:
+    reported = {*TRAIN_METRICS, *VAL_METRICS}
+    assert [tag for charts in CHARTS.values() for tags in charts.values() for tag in tags if tag not in reported] == []
+
+
+def test_the_page_of_charts_is_in_the_run(tmp_path: Path) -> None:
+    with Tracker(tmp_path) as tracker:
+        tracker.begin(compose_one("train", []))
+    (event,) = board(tmp_path).Tensors("custom_scalars__config__")
+    page = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    assert [category.title for category in page.category] == list(CHARTS)
+    assert {tag for category in page.category for chart in category.chart for tag in chart.multiline.tag} >= {
+        "^val/psnr_db$"
+    }
+
+
+def test_a_row_tells_what_differs_and_little_else() -> None:
+    words = ["upsample=nearest", "optim.lr=0.001", "seed=3", "trainer.device=cpu", "model.widths=[8,16]"]
+    assert telling_settings(compose_one("train", words)) == {
+        "upsample": "nearest",
+        "upsample.kernel_size": 3,
+        "upsample.order": "resize_first",
+        "data": "mnist",
+        "model": "small",
+        "model.widths": "[8, 16]",
+        "conv": "custom",
+        "optim": "adam",
+        "optim.lr": 0.001,
+        "seed": 3,
+    }

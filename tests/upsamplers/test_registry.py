@@ -35,7 +35,9 @@ def test_options_agree(name: str) -> None:
     fields = {field.name for field in dataclasses.fields(GROUPS["upsample"][name])}
     values = option_values("upsample", name)
     assert values["name"] == name
-    assert own == fields - {"name"} == set(values) - {"name"}
+    common = {"name", "fold"}  # which every upsampler has, and no constructor needs
+    assert common <= fields
+    assert own == fields - common == set(values) - common
     assert all(parameter.default is inspect.Parameter.empty for parameter in parameters.values())
     assert all(rule_of(GROUPS["upsample"][name], key) is not None for key in own)
 
@@ -67,9 +69,10 @@ def test_facts_are_told(name: str) -> None:
         (
             "nearest",
             {"kernel": 3},
-            "upsample.kernel=3: unknown; the options of nearest are kernel_size, order; did you mean kernel_size?",
+            "upsample.kernel=3: unknown; the options of nearest are kernel_size, order, fold; "
+            "did you mean kernel_size?",
         ),
-        ("fourier", {"xyz": 1}, "upsample.xyz=1: unknown; the options of fourier are kernel_size, order"),
+        ("fourier", {"xyz": 1}, "upsample.xyz=1: unknown; the options of fourier are kernel_size, order, fold"),
         ("deconv", {"kernel_size": 9}, "upsample.kernel_size=9: must be an integer from 2 to 8"),
         ("deconv", {"kernel_size": 1}, "upsample.kernel_size=1: must be an integer from 2 to 8"),
         ("deconv", {"kernel_size": "4"}, "upsample.kernel_size='4': must be an integer from 2 to 8"),

@@ -34,16 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variants", type=int, default=200, help="configurations (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="runs of each (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="comparisons (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="few runs and once, to see that all of it works")
 
 
 def run(arguments: argparse.Namespace) -> Table:
     """Write the runs, then compare them several times, without the report's figures."""
+    variants, seeds, repeats = arguments.variants, arguments.seeds, arguments.repeats
+    if arguments.quick:
+        variants, seeds, repeats = 3, 2, 1
     with tempfile.TemporaryDirectory() as folder:
-        write_experiment(
-            Path(folder), "many", different(arguments.variants), range(arguments.seeds), image_count=TEST_IMAGES
-        )
-        rows = [measure(Path(folder), f"{arguments.variants} x {arguments.seeds} seeds", arguments.repeats)]
-    summary = [f"{arguments.variants * arguments.seeds:,} runs are compared in {rows[0].seconds:.1f} s."]
+        write_experiment(Path(folder), "many", different(variants), range(seeds), image_count=TEST_IMAGES)
+        rows = [measure(Path(folder), f"{variants} x {seeds} seeds", repeats)]
+    summary = [f"{variants * seeds:,} runs are compared in {rows[0].seconds:.1f} s."]
     return Table("Comparing many runs", machine(), [asdict(row) for row in rows], summary)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from ..conv import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, conv2d, conv_transpose2d
 from .table import Table
-from .timing import interleaved_ms, machine, median_ratio
+from .timing import DTYPES, interleaved_ms, left_out, machine, median_ratio, usable_dtypes
 
 
 class Shape(NamedTuple):
@@ -43,7 +43,6 @@ SHAPES = [
     Shape(False, 4, 64, 7, 1, 1, 0, False),
     Shape(False, 32, 1, 28, 3, 1, 1, False),
 ]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
 
@@ -51,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this suite."""
     parser.add_argument("--batch", type=int, default=128, help="images in a batch (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=15, help="timed rounds of each shape (default: %(default)s)")
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="number types")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, help="number types (default: those with units)")
+    parser.add_argument("--quick", action="store_true", help="once each, to see that all of it works")
     parser.add_argument("--device", default="cpu", help="where to compute (default: %(default)s)")
     names = sorted({*CONV2D_ALGORITHMS, *CONV_TRANSPOSE2D_ALGORITHMS} - {"native"})
     parser.add_argument(
@@ -61,9 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Table:
     """Time every shape, type, memory format and algorithm; the ratio is the median over the rounds."""
+    if arguments.quick:
+        arguments.batch, arguments.repeats = min(arguments.batch, 8), 1
+    dtypes = arguments.dtypes or usable_dtypes(arguments.device)
     rows: list[dict[str, str | float]] = []
     decoder: dict[tuple[str, str], list[float]] = {}
-    for dtype in arguments.dtypes:
+    for dtype in dtypes:
         for shape in SHAPES:
             for memory_format in FORMATS:
                 known = CONV_TRANSPOSE2D_ALGORITHMS if shape.transposed else CONV2D_ALGORITHMS
@@ -79,6 +82,7 @@ def run(arguments: argparse.Namespace) -> Table:
         f"Median over the decoder's shapes, {dtype}: {name} takes {statistics.median(ratios):.2f} times native's time."
         for (name, dtype), ratios in decoder.items()
     ]
+    summary += left_out(dtypes, arguments.device)
     return Table(f"Convolutions, forward and backward, batch {arguments.batch}", machine(), rows, summary)
 
 

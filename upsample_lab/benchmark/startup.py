@@ -34,11 +34,12 @@ class StartupRow:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this suite."""
     parser.add_argument("--repeats", type=int, default=3, help="starts of each command (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="once each, to see that all of it works")
 
 
 def run(arguments: argparse.Namespace) -> Table:
     """Measure every command line; MNIST is read from the folder that UPSAMPLE_LAB_DATA names."""
-    rows = measure(arguments.repeats)
+    rows = measure(1 if arguments.quick else arguments.repeats)
     slowest = max(rows, key=lambda row: row.first_step_sec)
     summary = [f"The first step ends {slowest.first_step_sec:.1f} s after the command, at most ({slowest.command})."]
     return Table("From the command to the first training step", machine(), [asdict(row) for row in rows], summary)

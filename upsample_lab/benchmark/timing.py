@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import time
@@ -9,7 +10,10 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from upsample_lab.conv import has_fast_bf16
 from upsample_lab.training.capsule import processor_name
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def interleaved_ms(
@@ -33,12 +37,36 @@ def median_ratio(times_ms: list[float], base_ms: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(times_ms, base_ms, strict=True))
 
 
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile: how far apart the rounds lie."""
+    if len(values) < 2:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def usable_dtypes(device: str) -> list[str]:
+    """The number types that the device computes in hardware: bf16 without it is hundreds of times slower."""
+    return [name for name in DTYPES if name == "fp32" or has_fast_bf16(torch.device(device))]
+
+
+def left_out(dtypes: list[str], device: str) -> list[str]:
+    """A line for the table where bf16 was not measured since the processor has no units for it."""
+    if "bf16" in dtypes or has_fast_bf16(torch.device(device)):
+        return []
+    return ["bf16 is left out: this processor has no units for it (`--dtypes fp32 bf16` measures it all the same)."]
+
+
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """What the figures were measured on, and how busy it was with other work."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "processor": processor_name(),
+        "vector units": torch.backends.cpu.get_cpu_capability(),
+        "bf16 units": "yes" if has_fast_bf16(torch.device("cpu")) else "no",
+        "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "gpu": gpu,
         "torch": torch.__version__,
         "python": platform.python_version(),

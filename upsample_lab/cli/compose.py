@@ -25,8 +25,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
+from upsample_lab.cli.launchers import check_installed
 from upsample_lab.config import check_values
-from upsample_lab.settings import CONFIG_DIR, ConfigError, allowed_text, choices, nearest, takes_truth
+from upsample_lab.settings import CONFIG_DIR, ConfigError, allowed_text, choices, nearest, takes_truth, variants
 
 PLAIN_TEXT = r"""[^,=\\'"$()\[\]{}]+"""  # nothing that means something in Hydra's grammar
 
@@ -64,11 +65,11 @@ def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
 
 def is_sweep(config_name: str, words: Sequence[str]) -> bool:
     """Whether the words choose a preset that sweeps by itself (`hydra.mode: MULTIRUN` in its file)."""
-    overrides = [_parse(word, config_name) for word in words]
-    mode = _base(config_name, tuple(_first_points(overrides, config_name).groups.items())).hydra.mode
+    mode = hydra_settings(config_name, words).mode
     return mode is not None and mode.name == "MULTIRUN"
 
 
+@cache
 def groups_of(config_name: str) -> tuple[str, ...]:
     """The groups in the defaults list of `configs/<config_name>.yaml`."""
     defaults = OmegaConf.select(OmegaConf.load(CONFIG_DIR / f"{config_name}.yaml"), "defaults") or []
@@ -88,8 +89,14 @@ def command_words(config_name: str, config: Any) -> list[str]:
     base = _values(_base(config_name, tuple(groups.items())))
     changed = {key: value for key, value in _values(OmegaConf.structured(config)).items() if base.get(key) != value}
     return [f"{key}={value}" for key, value in groups.items()] + [
-        f"{key}={_word(value)}" for key, value in changed.items()
+        f"{key}={value_word(value)}" for key, value in changed.items()
     ]
+
+
+def hydra_settings(config_name: str, words: Sequence[str]) -> DictConfig:
+    """Hydra's own settings, such as the launcher's, with these words. Raises `ConfigError`."""
+    points = _first_points([_parse(word, config_name) for word in words], config_name)
+    return _base(config_name, tuple(points.groups.items()), points.hydra).hydra
 
 
 def _values(config: DictConfig) -> dict[str, Any]:
@@ -100,12 +107,12 @@ def _values(config: DictConfig) -> dict[str, Any]:
     return values
 
 
-def _word(value: Any) -> str:
+def value_word(value: Any) -> str:
     """A value as the command line takes it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, list):
-        return "[" + ",".join(map(_word, value)) + "]"
+        return "[" + ",".join(map(value_word, value)) + "]"
     if isinstance(value, str) and not re.fullmatch(r"[\w./:@-]*", value):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return str(value)
@@ -173,6 +180,7 @@ def _take_apart(config_name: str, overrides: Sequence[Override]) -> Words:
     for override in overrides:
         key, line = override.key_or_group, override.input_line or ""
         if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+            check_installed(key, override.value())
             for_hydra.append(line)
         elif override.is_add() or override.is_force_add() or override.is_delete() or override.package is not None:
             raise ConfigError(f"{line}: keys cannot be added, removed or renamed; use plain key=value, see --help")
@@ -184,7 +192,7 @@ def _take_apart(config_name: str, overrides: Sequence[Override]) -> Words:
 
 
 def _choice(group: str, value: Any) -> str:
-    allowed = choices(group)
+    allowed = (*choices(group), *variants(group))
     if str(value) not in allowed:
         raise ConfigError(f"{group}={value}: must be one of {', '.join(allowed)}{nearest(str(value), allowed)}")
     return str(value)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from upsample_lab.cli.compose import compose_unchecked, groups_of
-from upsample_lab.settings import CONFIG_DIR, allowed_text, choices, rule_of
+from upsample_lab.settings import CONFIG_DIR, allowed_text, choices, rule_of, variants
 
 GROUP_HELP = {
     "upsample": "the upsampling layer of every decoder stage",
@@ -45,8 +45,8 @@ def describe_choice(group: str, choice: str) -> str:
 
 def _group(group: str, chosen: str) -> Iterator[str]:
     yield f"  {group}=    {GROUP_HELP.get(group, '')}"
-    for choice in choices(group):
-        yield f"    {'*' if choice == chosen else ' '} {choice:<18} {describe_choice(group, choice)}"
+    for choice in sorted((*choices(group), *variants(group))):
+        yield f"    {'*' if choice == chosen else ' '} {choice:<23} {describe_choice(group, choice)}"
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -1,16 +1,18 @@
 """What every script does around its own work: read the words, answer `--help`, turn errors into one line and a status.
 
 Exit status: 0 done · 1 the run failed · 2 the request cannot be carried out as given · 3 another process holds the run
-· 130 and 143 stopped by Ctrl-C and SIGTERM.
+· 130, 143, 140 stopped by Ctrl-C, SIGTERM, SIGUSR2.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from upsample_lab.settings import ConfigError
+from upsample_lab.training.ranks import speaks
 
 EXIT_INTERRUPTED = 130
 
@@ -38,14 +40,32 @@ def guarded(work: Callable[[], int]) -> int:
     try:
         return work()
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if speaks():
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:  # before a run could save, or a second time
-        print("interrupted", file=sys.stderr)
+        if speaks():
+            print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as in `| head`: no complaint
         return 0
+    except OSError as error:  # a path of the user's that the code above did not expect to be unusable
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or ' '.join(str(error).split())}", file=sys.stderr)
+        return ConfigError.exit_status
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """For scripts with plain options: a mistake ends in one line and status 2, as everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ConfigError.exit_status, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def error_line(error: BaseException) -> str:
+    """An unexpected error in one line: `KeyError: 'x'`."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0] or 'no message'}"
 
 
 def asks_help(words: Sequence[str]) -> bool:

@@ -110,7 +110,7 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise Unusable(f"it has no {path.name}") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise Unusable(f"its {path.name} is damaged or half-written") from None
     if not isinstance(content, dict):
         raise Unusable(f"its {path.name} is not one of a run")
@@ -122,7 +122,7 @@ def _config(folder: Path) -> dict[str, Any]:
         content = yaml.load((folder / "config.yaml").read_bytes(), Loader=YAML_LOADER)  # a safe loader
     except FileNotFoundError:
         raise Unusable("it has no config.yaml") from None
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         raise Unusable("its config.yaml is damaged") from None
     if not isinstance(content, dict) or not all(isinstance(content.get(part), dict) for part in ("data", "model")):
         raise Unusable("its config.yaml is not the configuration of a run")

@@ -3,8 +3,8 @@
 To be read in this order: `geometry` (where a tap falls), `definition` (three loops over taps), `algorithms` (the three
 readings of one trilinear form), `autograd` (whose derivatives are each other), then one file an algorithm: `matrix`,
 `im2col`, `zero_insert`, `polyphase`, and `blocks`, the fast one. `functional`, `checks`, `layout` and `modules` give
-them torch's face. `arithmetic` counts: sizes, receptive fields, parameters, multiplications, and which layers invert
-which.
+them torch's face; `hardware` says what the processor can do. `arithmetic` counts: sizes, receptive fields, parameters,
+multiplications, and which layers invert which.
 """
 
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS
@@ -18,6 +18,7 @@ from .arithmetic import (
     receptive_field,
 )
 from .functional import conv2d, conv_transpose2d
+from .hardware import has_fast_bf16
 from .matrix import conv_matrix
 from .modules import Conv2d, ConvTranspose2d
 
@@ -33,6 +34,7 @@ __all__ = [
     "conv_output_size",
     "conv_transpose2d",
     "conv_transpose_output_size",
+    "has_fast_bf16",
     "inverting_output_padding",
     "plan_sizes",
     "receptive_field",

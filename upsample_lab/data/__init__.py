@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from upsample_lab.data.cifar import CIFAR10, load_cifar, prepare_cifar
 from upsample_lab.data.glyphs import make_glyphs
 from upsample_lab.data.image_folder import FolderSettings, load_image_folder
 from upsample_lab.data.loader import BatchLoader, eval_batches
 from upsample_lab.data.mnist import FASHION_MNIST, MNIST, load_idx, prepare_idx
-from upsample_lab.data.sets import DataError, ImageSets, dataset_digest, split_sets
+from upsample_lab.data.sets import DataError, ImageSets, Source, dataset_digest, split_sets
 
 __all__ = [
     "BatchLoader",
@@ -85,25 +83,23 @@ def load_images(config: Any) -> ImageSets:
     Raises:
         DataError: the files are missing or damaged.
     """
-    train, test, notes = _read(config)
-    return split_sets(
-        config.name, train, test, validation_count=config.validation_count, limit=config.limit, notes=notes
-    )
+    train, test, notes, pixels = _read(config)
+    counts = {"validation_count": config.validation_count, "limit": config.limit}
+    return split_sets(config.name, train, test, **counts, notes=notes, pixels=pixels)
 
 
-def _read(config: Any) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Training images, test images, notes."""
+def _read(config: Any) -> Source:
     match config.name:
         case "mnist" | "fashion_mnist":
-            return *load_idx(IDX_SOURCES[config.name], _root(config)), ()
+            return Source(*load_idx(IDX_SOURCES[config.name], _root(config)))
         case "cifar10":
-            return *load_cifar(CIFAR10, _root(config)), ()
+            return Source(*load_cifar(CIFAR10, _root(config)))
         case "image_folder":
             settings = FolderSettings(config.image_size, config.channels, config.test_fraction)
             return load_image_folder(_root(config), config.path, settings, config.cache_dir)
         case "glyphs":
             train = make_glyphs(config.train_count, config.glyph_seed, stream=0)
-            return train, make_glyphs(config.test_count, config.glyph_seed, stream=1), ()
+            return Source(train, make_glyphs(config.test_count, config.glyph_seed, stream=1))
     raise DataError(f"data.name={config.name}: unknown data set")
 
 

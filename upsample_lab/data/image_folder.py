@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 from upsample_lab.data.decode import UnusableImageError, decode
 from upsample_lab.data.listing import ImageFile, Listing, list_images, resolve_folder, split_files
 from upsample_lab.data.progress import progress
-from upsample_lab.data.sets import DataError
+from upsample_lab.data.sets import DataError, Source
 
 FORMAT_VERSION = 1
 """Raise it when the same files would be converted to other pixels."""
@@ -33,6 +34,12 @@ MAX_WORKERS = 8
 NAMES_SHOWN = 10
 MAX_SIZE_PX = 4096
 NPY_HEADER_BYTES = 128
+
+
+class Digest(Protocol):
+    """Any of hashlib's."""
+
+    def update(self, content: memoryview, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,17 @@ class Report:
     split_note: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
     """Name to cause, of every image file that is not in the arrays."""
+    pixels: str = ""
+    """SHA-256 of the arrays' pixels, training images first; empty in entries made before it was kept."""
+
+    def check(self) -> None:
+        """Raise `ValueError` where a file that was read says what no conversion says."""
+        counts = (self.train_count, self.test_count, self.enlarged_count, self.other_count)
+        texts = self.left_out if isinstance(self.left_out, dict) else {None: None}
+        if not all(type(count) is int and count >= 0 for count in counts) or not all(
+            isinstance(text, str) for text in (self.split_note, *texts, *texts.values())
+        ):
+            raise ValueError("not the report of a conversion")
 
     def notes(self, size: int) -> tuple[str, ...]:
         """The report as sentences."""
@@ -74,10 +92,10 @@ class Report:
         return tuple(notes)
 
 
-def load_image_folder(
-    root: Path, path: str, settings: FolderSettings, cache_dir: str | None
-) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Training images, test images (uint8 ``[N, C, S, S]``, memory-mapped), and notes; converts them where need be.
+def load_image_folder(root: Path, path: str, settings: FolderSettings, cache_dir: str | None) -> Source:
+    """Training and test images (uint8 ``[N, C, S, S]``, memory-mapped), and notes; converts them where need be.
+
+    Neither converting nor opening them takes more memory for more images.
 
     Raises:
         DataError: no such folder, no usable image in it, or nowhere to keep the converted images.
@@ -113,7 +131,7 @@ def load_image_folder(
     if len(train) < 2 or len(test) < 1:
         counts = f"{len(train)} usable training and {len(test)} usable test image(s), where 2 and 1 are the least"
         raise DataError(f"{folder}: {counts}" + "".join(f"; {note}" for note in notes))
-    return train, test, notes
+    return Source(train, test, notes, report.pixels)
 
 
 def cache_key(listing: Listing, settings: FolderSettings) -> str:
@@ -136,9 +154,10 @@ def _open_entry(entry: Path, settings: FolderSettings) -> tuple[Tensor, Tensor, 
     """The entry, if it is there and whole; an entry that is not is made anew."""
     try:
         report = Report(**json.loads((entry / "report.json").read_text("utf-8")))
+        report.check()
         train = _map_array(entry / "train.npy", report.train_count, settings)
         test = _map_array(entry / "test.npy", report.test_count, settings)
-    except (OSError, ValueError, TypeError, EOFError):
+    except (OSError, ValueError, TypeError, EOFError, RecursionError):
         return None
     return train, test, report
 
@@ -167,8 +186,10 @@ def _build_entry(entry: Path, folder: Path, listing: Listing, settings: FolderSe
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # Pillow's, on damaged files: they are reported by name
-            report.train_count = _convert(folder, train, work / "train.npy", settings, report, pool, advance)
-            report.test_count = _convert(folder, test, work / "test.npy", settings, report, pool, advance)
+            digest = hashlib.sha256()
+            report.train_count = _convert(folder, train, work / "train.npy", settings, report, digest, pool, advance)
+            report.test_count = _convert(folder, test, work / "test.npy", settings, report, digest, pool, advance)
+            report.pixels = digest.hexdigest()
         (work / "report.json").write_text(json.dumps(asdict(report), indent=1), "utf-8")
         if entry.exists():
             shutil.rmtree(entry)  # damaged, or it would have been opened
@@ -183,12 +204,14 @@ def _convert(
     target: Path,
     settings: FolderSettings,
     report: Report,
+    digest: Digest,
     pool: Executor,
     advance: Callable[[int], None],
 ) -> int:
     """Decode `files` into one array file, in order; returns the number of images in it.
 
-    Written as a plain stream, a chunk at a time: a memory map on a full disk would end the process by a signal.
+    Written as a plain stream, a chunk at a time, and added to `digest` on the way. (A memory map on a full disk would
+    end the process by a signal.)
     """
     row_bytes = settings.channels * settings.image_size**2
     chunk_files = max(1, min(CHUNK_FILES, CHUNK_BYTES // row_bytes))
@@ -210,7 +233,9 @@ def _convert(
                     continue
                 pixels, enlarged = result
                 report.enlarged_count += enlarged
-                out.write(np.ascontiguousarray(pixels).data)
+                content = np.ascontiguousarray(pixels).data
+                out.write(content)
+                digest.update(content)
                 count += 1
             advance(len(chunk))
         out.seek(0)

@@ -10,6 +10,10 @@ from torch import Tensor
 
 EPOCHS_KEPT = 2
 """Permutations held at once: the epoch being read and one neighbour."""
+REORDER_LIMIT_BYTES = 256 << 20
+"""Sets up to this size are copied into the memory format of the batches; CIFAR-10 has 154 MB. Larger ones may be
+memory-mapped files that do not fit into memory, so they stay as they are and each batch is converted."""
+COPY_CHUNK_IMAGES = 4096
 
 
 def epoch_permutation(image_count: int, seed: int, epoch: int) -> Tensor:
@@ -49,6 +53,18 @@ def fits_on(device: torch.device, images: Tensor) -> bool:
     return images.nbytes <= free_bytes // 2
 
 
+def arranged(images: Tensor, device: torch.device, memory_format: torch.memory_format) -> Tensor:
+    """`images` on `device` if they fit, and in `memory_format` if that costs nothing or they are not many."""
+    home = device if fits_on(device, images) else torch.device("cpu")
+    in_order = images.is_contiguous(memory_format=memory_format)
+    if home.type == "cpu" and (in_order or (images.is_contiguous() and images.nbytes > REORDER_LIMIT_BYTES)):
+        return images
+    copy = torch.empty(images.shape, dtype=torch.uint8, device=home, memory_format=memory_format)
+    for target, source in zip(copy.split(COPY_CHUNK_IMAGES), images.split(COPY_CHUNK_IMAGES), strict=True):
+        target.copy_(source)  # in parts: a memory-mapped file is never in memory as a whole
+    return copy
+
+
 class BatchLoader:
     """Random access to shuffled batches: ``batch(step)`` depends on `seed` and `step` only, so resuming needs no state.
 
@@ -63,11 +79,14 @@ class BatchLoader:
         batch_size: images a batch.
         seed: decides the order, together with the step.
         device: where batches are returned.
-        memory_format: of the batches. The images are stored that way, so that it costs nothing a batch.
+        memory_format: of the batches. The images are stored that way, so that it costs nothing a batch, unless they
+            are more than `REORDER_LIMIT_BYTES`: then they are read where they lie, and each batch is converted.
         dtype: of the batches; the division itself is in float32 (see `to_unit_range`).
+        part: ``(k, K)``: return part k of every batch cut into K equal parts, for K processes that share the batches.
 
     Raises:
-        ValueError: `images` are not uint8 ``[N, C, H, W]`` with N > 0, or `batch_size` is not positive.
+        ValueError: `images` are not uint8 ``[N, C, H, W]`` with N > 0, or `batch_size` is not positive, or batches
+            cannot be cut into equal parts.
     """
 
     def __init__(
@@ -79,6 +98,7 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         memory_format: torch.memory_format = torch.contiguous_format,
         dtype: torch.dtype = torch.float32,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) == 0:
             raise ValueError(f"images: uint8 [N, C, H, W] with N > 0 needed, got {images.dtype} {list(images.shape)}")
@@ -86,14 +106,19 @@ class BatchLoader:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
         self.batch_size = min(batch_size, len(images))
         self.steps_per_epoch = len(images) // self.batch_size
+        number, parts = part
+        if self.batch_size % parts or not 0 <= number < parts:
+            raise ValueError(f"part={part}: batches of {self.batch_size} cannot be cut so")
+        self._part_size = self.batch_size // parts
+        self._part_start = number * self._part_size
         self._image_count = len(images)
         self._seed = seed
         self._device = torch.device(device)
         self._dtype = dtype
-        self._images = images.contiguous(memory_format=memory_format)
-        if fits_on(self._device, images):
-            self._images = self._images.to(self._device)
-        self._channels_last = memory_format == torch.channels_last
+        self._memory_format = memory_format
+        self._images = arranged(images, self._device, memory_format)
+        self._converts = not self._images.is_contiguous(memory_format=memory_format)
+        self._channels_last = memory_format == torch.channels_last and not self._converts
         # As [N, C·H·W] in the order of storage a row is one contiguous copy, whatever the memory format.
         stored = self._images.permute(0, 2, 3, 1) if self._channels_last else self._images
         self._stored_shape = stored.shape[1:]
@@ -114,7 +139,7 @@ class BatchLoader:
         return self._orders[epoch]
 
     def batch(self, step: int) -> Tensor:
-        """Batch number `step` (from 0, over all epochs): ``[B, C, H, W]`` in 0…1, newly allocated each time.
+        """Batch number `step` (from 0, over all epochs), or its part: ``[B, C, H, W]`` in 0…1, newly allocated.
 
         Raises:
             IndexError: `step` is negative.
@@ -122,8 +147,8 @@ class BatchLoader:
         if step < 0:
             raise IndexError(f"step={step}: must not be negative")
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
-        first = step_in_epoch * self.batch_size
-        chosen = self.order(epoch)[first : first + self.batch_size]
+        first = step_in_epoch * self.batch_size + self._part_start
+        chosen = self.order(epoch)[first : first + self._part_size]
         if self._device.type == "cpu":
             flat = gather_to_unit_range(self._rows, chosen).to(self._dtype)
         else:
@@ -132,7 +157,8 @@ class BatchLoader:
                 rows = rows.pin_memory().to(self._device, non_blocking=True)
             flat = to_unit_range(rows, self._dtype)
         batch = flat.view(-1, *self._stored_shape)
-        return batch.permute(0, 3, 1, 2) if self._channels_last else batch
+        batch = batch.permute(0, 3, 1, 2) if self._channels_last else batch
+        return batch.contiguous(memory_format=self._memory_format) if self._converts else batch
 
 
 def eval_batches(

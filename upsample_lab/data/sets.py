@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,15 +12,30 @@ class DataError(Exception):
     """The images cannot be had. The message is one line: where they were looked for, and what to do."""
 
 
+class Source(NamedTuple):
+    """What a data set's files hold, uint8 ``[N, C, H, W]``, before it is split."""
+
+    train: Tensor
+    test: Tensor
+    notes: tuple[str, ...] = ()
+    pixels: str = ""
+    """A digest of all pixels where one is known already: files larger than memory should not be read for it."""
+
+
 @dataclass(frozen=True)
 class ImageSets:
-    """Images of one data set, uint8 ``[N, C, H, W]`` on the CPU, contiguous; `notes` tells what a reader must know."""
+    """Images of one data set, uint8 ``[N, C, H, W]`` on the CPU, contiguous; `notes` tells what a reader must know.
+
+    They may be views of a memory-mapped file that is larger than memory: read them in parts, copy no set as a whole.
+    """
 
     name: str
     train: Tensor
     validation: Tensor
     test: Tensor
     notes: tuple[str, ...] = ()
+    pixels: str = ""
+    """Of the source, see there."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -36,6 +52,7 @@ def split_sets(
     validation_count: int,
     limit: int | None = None,
     notes: tuple[str, ...] = (),
+    pixels: str = "",
 ) -> ImageSets:
     """Take the validation images from the end of `train`, then keep the first `limit` of what is left.
 
@@ -58,13 +75,18 @@ def split_sets(
     if held_out < validation_count:
         notes += (f"{held_out} images validate, not {validation_count}: a fifth of the {len(train)} training images",)
     kept = train[: len(train) - held_out]
-    return ImageSets(name, kept[:limit], train[len(train) - held_out :], test, notes)
+    return ImageSets(name, kept[:limit], train[len(train) - held_out :], test, notes, pixels)
 
 
 def dataset_digest(sets: ImageSets) -> str:
-    """First 16 hex digits of the SHA-256 over shapes and pixels: two runs with the same digest saw the same images."""
-    digest = hashlib.sha256()
+    """First 16 hex digits of the SHA-256 over shapes and pixels: two runs with the same digest saw the same images.
+
+    Where the source's pixels have a digest already, that stands for them: the shapes tell how they were split.
+    """
+    digest = hashlib.sha256(sets.pixels.encode())
     for part in (sets.train, sets.validation, sets.test):
         digest.update(repr(tuple(part.shape)).encode())
+        if sets.pixels:
+            continue
         digest.update(part.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.config import decoder_channels
 from upsample_lab.conv import Conv2d
 from upsample_lab.models.base import Autoencoder
-from upsample_lab.models.layers import make_activation, make_norm
+from upsample_lab.models.grey_output import GreyOutput
+from upsample_lab.models.layers import norm_and_activation
 from upsample_lab.models.seeding import seeded
 from upsample_lab.upsamplers import Algorithms, Upsampler
 
@@ -41,7 +41,7 @@ class EncoderStage(nn.Sequential):
             bias=norm != "batch",  # batch norm would subtract it again
             algorithm=algorithm,
         )
-        super().__init__(conv, make_norm(norm, out_channels), make_activation(activation))
+        super().__init__(conv, *norm_and_activation(norm, out_channels, activation))
 
 
 class DecoderStage(nn.Module):
@@ -50,8 +50,7 @@ class DecoderStage(nn.Module):
     def __init__(self, upsampler: Upsampler, *, norm: str, activation: str) -> None:
         super().__init__()
         self.upsampler = upsampler
-        self.norm = make_norm(norm, upsampler.out_channels)
-        self.activation = make_activation(activation)
+        self.norm, self.activation = norm_and_activation(norm, upsampler.out_channels, activation)
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         output: Tensor = self.activation(self.norm(self.upsampler(input, guide)))
@@ -60,6 +59,8 @@ class DecoderStage(nn.Module):
 
 class ConvolutionalAutoencoder(Autoencoder):
     """Encoder stages to `widths[-1]` channels, a 1x1 convolution to the latent, and the mirror image of both.
+
+    `decoder_widths` are the channels that enter the first decoder stage, and that leave each of them.
 
     The latent has `latent_channels · (H / total stride) · (W / total stride)` numbers: few enough that the decoder has
     something to make up.
@@ -71,6 +72,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         make_upsampler: MakeUpsampler,
         *,
         widths: Sequence[int],
+        decoder_widths: Sequence[int],
         latent_channels: int,
         scale: int,
         norm: str,
@@ -92,15 +94,17 @@ class ConvolutionalAutoencoder(Autoencoder):
                 self.encoder.append(EncoderStage(c_in, c_out, scale, algorithm=algorithms.conv2d, **style))
         with seeded(seed, "bottleneck"):
             self.to_latent = Conv2d(widths[-1], latent_channels, 1, algorithm=algorithms.conv2d)
-            from_latent = Conv2d(latent_channels, widths[-1], 1, bias=norm != "batch", algorithm=algorithms.conv2d)
-        self.from_latent = nn.Sequential(from_latent, make_norm(norm, widths[-1]), make_activation(activation))
+            from_latent = Conv2d(
+                latent_channels, decoder_widths[0], 1, bias=norm != "batch", algorithm=algorithms.conv2d
+            )
+        self.from_latent = nn.Sequential(from_latent, *norm_and_activation(norm, decoder_widths[0], activation))
 
         self.decoder = nn.ModuleList()
-        for stage, (c_in, c_out) in enumerate(decoder_channels(widths)):
+        for stage, (c_in, c_out) in enumerate(pairwise(decoder_widths)):
             with seeded(seed, f"decoder {stage}"):
                 self.decoder.append(DecoderStage(make_upsampler(c_in, c_out), **style))
         with seeded(seed, "output"):
-            self.to_image = Conv2d(widths[0], channels, 3, padding=1, algorithm=algorithms.conv2d)
+            self.to_image = GreyOutput(decoder_widths[-1], channels, 3, algorithm=algorithms.conv2d)
 
     @property
     def needs_guide(self) -> bool:

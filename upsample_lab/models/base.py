@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from upsample_lab.models.matching import Match
+
 
 class Autoencoder(nn.Module):
     """The base of all models.
@@ -15,6 +17,7 @@ class Autoencoder(nn.Module):
     """
 
     latent_shape: tuple[int, int, int]
+    match: Match | None = None  # how its widths were adjusted to a budget
 
     def __init__(self, output: str) -> None:
         super().__init__()

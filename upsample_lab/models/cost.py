@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from torch import nn
 
-import torch
-from torch import Tensor, nn
-
+from upsample_lab.models.autoencoder import ConvolutionalAutoencoder, DecoderStage, EncoderStage
 from upsample_lab.models.base import Autoencoder
-from upsample_lab.upsamplers import Upsampler
 
 ENCODER_PARTS = ("encoder.", "to_latent.")
 
@@ -19,49 +15,32 @@ def decoder_parameter_count(model: Autoencoder) -> int:
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(ENCODER_PARTS))
 
 
-@torch.no_grad()
 def macs_per_image(model: Autoencoder, image_shape: tuple[int, int, int]) -> int:
     """Multiply-accumulates of one image `(C, H, W)`, forward through the whole model.
 
     Upsamplers count by their own formula, a convolution by `positions · weights` (products with its zero padding
     included, as in all counters of the field), a linear layer by its weights. Norms, activations and pooling count
-    none. So the figure is that of the method: no algorithm or library that computes it changes it.
+    none. So the figure is that of the method: no algorithm or library that computes it changes it. Nothing is
+    computed but sizes, so the model may be on the meta device.
     """
-    counts: list[int] = []
-    hooks = [module.register_forward_hook(_counting(counts)) for module in _counted(model)]
-    parameter, was_training = next(model.parameters()), model.training
-    try:
-        model.eval()
-        model(torch.zeros(1, *image_shape, dtype=parameter.dtype, device=parameter.device))
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return sum(counts)
+    if not isinstance(model, ConvolutionalAutoencoder):
+        return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    _, height, width = image_shape
+    total = 0.0
+    for stage in model.encoder:
+        assert isinstance(stage, EncoderStage)
+        height, width = height // model.scale, width // model.scale
+        total += _weights(stage[0]) * height * width
+    total += (_weights(model.to_latent) + _weights(model.from_latent[0])) * height * width
+    for stage in model.decoder:
+        assert isinstance(stage, DecoderStage)
+        per_pixel = stage.upsampler.macs_per_pixel(height, width)
+        height, width = height * model.scale, width * model.scale
+        total += per_pixel * height * width
+    return round(total + _weights(model.to_image) * height * width)
 
 
-def _counted(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules that count, each once: what is inside an upsampler is in its formula."""
-    if isinstance(module, Upsampler | nn.Conv2d | nn.Linear):
-        yield module
-        return
-    for child in module.children():
-        yield from _counted(child)
-
-
-def _counting(counts: list[int]) -> Any:
-    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        counts.append(_macs(module, inputs[0], output))
-
-    return hook
-
-
-def _macs(module: nn.Module, input: Tensor, output: Tensor) -> int:
-    if isinstance(module, Upsampler):
-        height, width = input.shape[-2:]
-        return round(module.macs_per_pixel(height, width) * output.shape[-2] * output.shape[-1])
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    if isinstance(module, nn.Linear):
-        return weight.numel()
-    return output.shape[-2] * output.shape[-1] * weight.numel()
+def _weights(module: nn.Module) -> int:
+    """A convolution's multiply-accumulates for one output pixel, all channels."""
+    assert isinstance(module, nn.Conv2d)
+    return module.weight.numel()

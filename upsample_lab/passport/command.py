@@ -38,6 +38,9 @@ def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, comm
     written. In a comparison of the whole registry such upsamplers are left out, and named.
     """
     words = shlex.join(command)
+    if not whole_registry:
+        for config in configs:
+            build(config)  # what cannot be built is told before a folder is made
     root = Path(configs[0].output_root) / "passports"
     if len(configs) == 1:
         folder = _open(root / folder_name(configs))
@@ -53,13 +56,12 @@ def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, comm
     return 0
 
 
-def measure(config: PassportConfig) -> Passport:
-    """Build the upsampler of a configuration, with weights from its seed, and measure it. Raises BadRequest."""
+def build(config: PassportConfig) -> nn.Module:
+    """The upsampler of a configuration, with weights from its seed, on its device. Raises BadRequest."""
     device = _device(config.device)
     algorithms = Algorithms(config.conv.conv2d, config.conv.conv_transpose2d)
     options = {key: value for key, value in dataclasses.asdict(config.upsample).items() if key != "name"}
     try:
-        module: nn.Module
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             module = build_upsampler(
@@ -70,12 +72,25 @@ def measure(config: PassportConfig) -> Passport:
                 algorithms=algorithms,
                 **options,
             )
+        return module.to(device)
+    except ValueError as error:
+        raise _bad(config, error) from None
+
+
+def measure(config: PassportConfig) -> Passport:
+    """The passport of a configuration's upsampler. Raises BadRequest."""
+    module = build(config)
+    try:
         return passport(
-            module.to(device), config.in_channels, config.scale, size=config.size, seed=config.seed, name=title(config)
+            module, config.in_channels, config.scale, size=config.size, seed=config.seed, name=title(config)
         )
     except ValueError as error:
-        who = f"upsample={config.upsample.name}: "
-        raise BadRequest(who + str(error).removeprefix(who)) from None
+        raise _bad(config, error) from None
+
+
+def _bad(config: PassportConfig, error: ValueError) -> BadRequest:
+    who = f"upsample={config.upsample.name}: "
+    return BadRequest(who + str(error).removeprefix(who))
 
 
 def _measure_all(configs: Sequence[PassportConfig], *, skip: bool) -> list[Passport]:

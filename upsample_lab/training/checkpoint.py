@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
-from upsample_lab.training.files import replacing
+from upsample_lab.training.files import replacing, sync_file
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+START_AGAIN = "run.mode=fresh starts again beside this run"
 
 
 class DamagedCheckpoint(ValueError):
@@ -28,12 +29,16 @@ class MissingCheckpoint(ValueError):
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write tensors and a small JSON-able state to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write tensors and a small JSON-able state to `path`, whole or not at all. Raises `OSError`."""
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        _write(temporary, tensors, state)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     stored = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(state), sort_keys=True)
-    with replacing(path) as temporary:
-        save_file(stored, temporary, metadata={"state": text, "sha256": _checksum(stored, text)})
+    path.write_bytes(serialize(stored, metadata={"state": text, "sha256": _checksum(stored, text)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -49,9 +54,17 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
         if metadata["sha256"] != _checksum(tensors, metadata["state"]):
             raise DamagedCheckpoint(f"{path}: content does not match its checksum")
-        return tensors, json.loads(metadata["state"])
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise DamagedCheckpoint(f"{path}: not a checkpoint of this project, or damaged ({error})") from None
+        return tensors, _state(metadata["state"])
+    except (SafetensorError, KeyError, TypeError, OSError, json.JSONDecodeError, RecursionError) as error:
+        cause = " ".join(str(error).split())
+        raise DamagedCheckpoint(f"{path}: not a checkpoint of this project, or damaged ({cause})") from None
+
+
+def _state(text: str) -> dict[str, Any]:
+    state = json.loads(text)
+    if not isinstance(state, dict):
+        raise TypeError("its state is not a JSON object")
+    return state
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -81,11 +94,23 @@ def restore_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         raise DamagedCheckpoint(f"checkpoint does not fit the model: {' '.join(str(error).split())}") from None
 
 
+def misfit(folder: Path, error: Exception) -> DamagedCheckpoint:
+    """What a whole checkpoint is told to be that does not hold what this run needs."""
+    return DamagedCheckpoint(f"{folder}: not a checkpoint of this run ({' '.join(str(error).split())}); {START_AGAIN}")
+
+
 def save_last(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write `last`, keeping the one before it as `previous` in case the disk spoils this one."""
-    if (folder / LAST).exists():
-        os.replace(folder / LAST, folder / PREVIOUS)
-    save(folder / LAST, tensors, state)
+    """Write `last`, keeping the one before it as `previous` in case the disk spoils this one.
+
+    The new one is whole and synced before either of the others is touched: on a full disk both stay as they are, and
+    a kill at any moment leaves `last`, or between the two renames `previous`, or both.
+    """
+    folder.mkdir(exist_ok=True)
+    with replacing(folder / LAST) as temporary:
+        _write(temporary, tensors, state)
+        sync_file(temporary)
+        if (folder / LAST).exists():
+            os.replace(folder / LAST, folder / PREVIOUS)
 
 
 def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
@@ -102,5 +127,11 @@ def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str
         except DamagedCheckpoint as error:
             damaged.append(str(error))
     if damaged:
-        raise DamagedCheckpoint(f"{'; '.join(damaged)}; run.mode=fresh starts again beside this run")
+        raise DamagedCheckpoint(f"{'; '.join(damaged)}; {START_AGAIN}")
     return None
+
+
+def all_finite(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether no number among the model's weights and statistics is NaN or infinite; waits for the device."""
+    checks = [tensor.isfinite().all() for name, tensor in tensors.items() if name.startswith("model.")]
+    return bool(torch.stack(checks).all()) if checks else True

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from upsample_lab.conv import has_fast_bf16
 from upsample_lab.models import Autoencoder
 from upsample_lab.settings import ConfigError
 
@@ -28,6 +29,22 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(f"trainer.device={name}: this machine has {count} CUDA devices; use auto or cpu")
     return device
+
+
+def use_threads(count: int | None) -> None:
+    """Threads of one operation on the CPU, of this whole process: `trainer.threads`; None leaves them alone."""
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+def slow_precision(precision: str, device: torch.device) -> str | None:
+    """What to know of a `trainer.precision` that this processor has no units for; None for nothing."""
+    if precision != "bf16" or device.type != "cpu" or has_fast_bf16(device):
+        return None
+    return (
+        "trainer.precision=bf16: this processor has no bf16 arithmetic; it is imitated in fp32, with the results of "
+        "bf16 but not its speed. trainer.precision=fp32 is faster and more exact here"
+    )
 
 
 def place(model: Autoencoder, where: Where) -> Autoencoder:

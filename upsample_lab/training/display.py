@@ -12,13 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 PIPE_COLUMNS = 160
+SHOW_ALL = "--samples_per_plugin images=1000,scalars=0"
+"""For `tensorboard`, which keeps a random ten of a curve's pictures unless it is told to keep more."""
 
 
 class Display:
     """The screen of one run. Progress and warnings go to stderr, so that stdout holds the result alone."""
 
-    def __init__(self) -> None:
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -44,7 +46,7 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("left"),
         )
-        with Progress(*columns, console=self.err, transient=True, refresh_per_second=4) as bar:
+        with Progress(*columns, console=self.err, transient=True, refresh_per_second=4, disable=self.err.quiet) as bar:
             self._bar, self._task = bar, bar.add_task("training", total=steps, completed=done, figures="")
             yield
         self._bar = None
@@ -85,10 +87,13 @@ def print_results(rows: Sequence[tuple[str, Mapping[str, Any]]], title: str) -> 
         table.add_column(heading, justify="right", no_wrap=True)
     for name, summary in rows:
         table.add_row(name, *(_cell(summary.get(key), form) for key, (_, form) in RESULT_COLUMNS.items()))
+    result_console().print(table)
+
+
+def result_console() -> Console:
+    """Stdout, wide enough for a table where it has no width of its own, as a pipe or a file."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_COLUMNS)  # a pipe or a file has no width of its own
-    console.print(table)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
 
 
 def _cell(value: Any, form: str) -> str:

@@ -15,7 +15,7 @@ from upsample_lab.config import EvaluateConfig, TrainConfig, read_train_config
 from upsample_lab.data import DataError, ImageSets, eval_batches, load_images, prepare
 from upsample_lab.metrics import QualityMeter, image_artifacts
 from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, build_model
-from upsample_lab.settings import ConfigError
+from upsample_lab.settings import ConfigError, option_values
 from upsample_lab.training import checkpoint
 from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, place
 from upsample_lab.training.each_image import EachImage
@@ -25,6 +25,7 @@ from upsample_lab.training.pictures import reconstruction_grid
 from upsample_lab.training.sums import TrainingFailed
 
 EVALUATION_BATCH = 256
+OWN_SETTINGS = {"mirrors", "timeout_sec", "cache_dir"}  # never from a run's directory, which may be a stranger's
 PROBE_IMAGES = 64
 
 
@@ -88,6 +89,9 @@ def evaluate_run(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     folder = Path(config.run)
     trained = read_train_config(folder / "config.yaml")
     trained.data.fallback = None
+    own = option_values("data", trained.data.name)
+    for name in OWN_SETTINGS & own.keys():
+        setattr(trained.data, name, own[name])
     if config.data_root is not None and hasattr(trained.data, "root"):
         trained.data.root = config.data_root
     device = choose_device(config.device)

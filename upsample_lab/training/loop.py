@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -15,20 +15,24 @@ from PIL import Image
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import BatchLoader, ImageSets
 from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, decoder_parameter_count, macs_per_image
+from upsample_lab.models.distributed_norm import share_statistics
 from upsample_lab.training import checkpoint
 from upsample_lab.training.device import Where, place
+from upsample_lab.training.diagnosis import explained
 from upsample_lab.training.display import Display
 from upsample_lab.training.each_image import EachImage
 from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
+from upsample_lab.training.memory import keep_freed_memory
 from upsample_lab.training.optimizer import make_optimizer
+from upsample_lab.training.parallel import World
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
 from upsample_lab.training.run import RunDirectory
 from upsample_lab.training.schedule import learning_rate, total_steps, validates_at
 from upsample_lab.training.stopping import StopRequest
-from upsample_lab.training.sums import Sums
-from upsample_lab.training.tracking import Tracker
+from upsample_lab.training.sums import Sums, TrainingFailed
+from upsample_lab.training.tracking import SilentTracker, Tracker
 
 
 @dataclasses.dataclass
@@ -39,6 +43,16 @@ class Progress:
     best_step: int = 0
     best_psnr_db: float = float("-inf")
     seconds: float = 0.0  # of all sittings together
+
+    @classmethod
+    def of(cls, state: dict[str, Any], steps: int) -> Progress:
+        """From a checkpoint of a training of so many steps. Raises `TypeError` where it cannot be from one."""
+        progress = cls(**state)
+        numbers = (progress.step, progress.best_step, progress.best_psnr_db, progress.seconds)
+        counts = all(type(count) is int and 0 <= count <= steps for count in numbers[:2])
+        if not counts or not all(type(number) in (int, float) for number in numbers):
+            raise TypeError(f"its progress is {state}, of {steps} steps")
+        return progress
 
 
 class Parts(NamedTuple):
@@ -56,39 +70,60 @@ class Training:
     a signal (the state is saved by then), and `DamagedCheckpoint` when no checkpoint of a started run is whole.
     """
 
-    def __init__(self, config: TrainConfig, parts: Parts, run: RunDirectory, display: Display) -> None:
+    def __init__(
+        self, config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World | None = None
+    ) -> None:
         # ---- Initialise: all that the seed decides -------------------------------------------------------------------
         trainer, images = config.trainer, parts.images
         self.config, self.trainer, self.images, self.where = config, trainer, images, parts.where
-        self.directory, self.display = run, display
+        self.directory, self.display, self.world = run, display, world or World()
+        if self.world.size > 1:
+            share_statistics(parts.model, self.world.gather)
+        keep_freed_memory()
         self.model = place(parts.model, self.where)
+        self.world.equalise(self.model.state_dict().values())
         self.raw = torch.compile(self.model.raw) if trainer.compile else self.model.raw
         self.optimizer = make_optimizer(config.optim, self.model)
-        self.loader = BatchLoader(images.train, trainer.batch_size, config.seed, **self.where._asdict())
+        part = (self.world.rank, self.world.size)
+        self.loader = BatchLoader(images.train, trainer.batch_size, config.seed, part=part, **self.where._asdict())
         self.steps = total_steps(trainer, self.loader.steps_per_epoch)
         self.sums = Sums(self.where.device)
         self.progress = Progress()
-        self.resumed = self.restore()
+        warnings = self.restore()
+        self.resumed = warnings is not None
+        if warnings is not None:
+            display.resumed(self.progress.step, self.steps, warnings)
         self.watch = Stopwatch(self.progress.seconds)
 
     # ---- Restore: the same state as if the run had never stopped -----------------------------------------------------
 
-    def restore(self) -> bool:
-        saved = checkpoint.load_last(self.directory.checkpoints)
+    def restore(self) -> list[str] | None:
+        """Take the last good checkpoint's state; returns warnings of damaged ones, or None where there is none."""
+        saved = self.world.on_writer(lambda: checkpoint.load_last(self.directory.checkpoints))
         if saved is None:
-            return False
+            return None
         tensors, state, warnings = saved
-        checkpoint.restore_model(self.model, tensors)
-        self.optimizer.restore(tensors)
-        self.sums.values.copy_(tensors["sums"])
-        self.progress = Progress(**state)
-        self.display.resumed(self.progress.step, self.steps, warnings)
-        return True
+        try:
+            checkpoint.restore_model(self.model, tensors)
+            self.optimizer.restore(tensors)
+            self.sums.values.copy_(tensors["sums"])
+            self.progress = Progress.of(state, self.steps)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise checkpoint.misfit(self.directory.checkpoints, error) from None
+        return warnings
 
-    def save(self) -> None:
+    def save(self, tracker: Tracker) -> None:
+        """Write a checkpoint, unless its numbers are bad: then the one before it stays the last good one."""
+        if not self.world.is_writer:
+            return
+        self.sums.check()
+        self.directory.check_held()
         self.progress.seconds = self.watch.total()
         tensors = {**checkpoint.model_tensors(self.model), **self.optimizer.tensors()}
         tensors["sums"] = self.sums.values
+        if not checkpoint.all_finite(tensors):
+            raise TrainingFailed(f"the weights are not finite after step {self.progress.step}")
+        tracker.sync()
         checkpoint.save_last(self.directory.checkpoints, tensors, dataclasses.asdict(self.progress))
         self.watch.saved()
 
@@ -97,11 +132,17 @@ class Training:
     def run(self, stop: StopRequest) -> dict[str, Any]:
         progress, trainer = self.progress, self.trainer
         resume_step = progress.step if self.resumed else None
-        with Tracker(self.directory.path, resume_step) as tracker, self.display.progress(self.steps, progress.step):
+        with (
+            Tracker(self.directory.path, resume_step) if self.world.is_writer else SilentTracker() as tracker,
+            self.display.progress(self.steps, progress.step),
+            explained(self) if self.world.size == 1 else nullcontext(),  # of several processes one may fail alone
+        ):
+            if tracker.repaired:
+                self.display.warn(tracker.repaired)
             if not self.resumed:
                 tracker.begin(self.config)
-                self.validate(tracker)  # an artifact may be there at birth
-                self.save()
+                self.world.on_writer(lambda: self.validate(tracker))  # an artifact may be there at birth
+                self.save(tracker)
             self.watch.reported(progress.step)
             while progress.step < self.steps:
                 rate = self.step()
@@ -109,13 +150,18 @@ class Training:
                 if progress.step % trainer.log_every_steps == 0 or progress.step == self.steps:
                     self.report(tracker, rate)
                 if validates_at(progress.step, trainer, self.loader.steps_per_epoch, self.steps):
-                    self.validate(tracker)
-                    self.save()
-                elif stop.requested or self.watch.since_save() > trainer.checkpoint_every_sec:
-                    self.save()
+                    self.world.on_writer(lambda: self.validate(tracker))
+                    self.save(tracker)
+                elif stop.requested or self.checkpoint_is_due():
+                    self.save(tracker)
                 self.display.stepped(progress.step)
                 stop.check()
-            return self.finish(tracker)
+            return self.world.on_writer(lambda: self.finish(tracker))
+
+    def checkpoint_is_due(self) -> bool:
+        every = self.trainer.checkpoint_every_steps
+        by_steps = every is not None and self.progress.step % every == 0
+        return by_steps or self.watch.since_save() > self.trainer.checkpoint_every_sec
 
     def step(self) -> float:
         """One step of gradient descent; returns its learning rate."""
@@ -128,6 +174,7 @@ class Training:
         total, loss = objective(self.trainer, self.model, raw, batch)
         self.optimizer.zero_grad()
         total.backward()
+        loss = self.world.average(self.optimizer.parameters, loss)
         grad_norm = self.optimizer.clip_gradients(config.optim.clip_grad_norm)
         self.optimizer.step(rate)
         self.sums.add(step, loss, grad_norm)
@@ -143,6 +190,7 @@ class Training:
     # ---- Validate ----------------------------------------------------------------------------------------------------
 
     def validate(self, tracker: Tracker) -> None:
+        self.sums.check()  # bad numbers are told by the step that made them, not by what follows from it
         with self.watch.paused():
             progress = self.progress
             figures = self.evaluate(self.images.validation, "val")
@@ -152,7 +200,8 @@ class Training:
             if figures["val/psnr_db"] > progress.best_psnr_db:
                 progress.best_psnr_db, progress.best_step = figures["val/psnr_db"], progress.step
                 best = self.directory.checkpoints / checkpoint.BEST
-                checkpoint.save(best, checkpoint.model_tensors(self.model), {"step": progress.step})
+                state = {"step": progress.step, "val/psnr_db": progress.best_psnr_db}
+                checkpoint.save(best, checkpoint.model_tensors(self.model), state)
 
     def evaluate(self, images: torch.Tensor, name: str, each: EachImage | None = None) -> dict[str, float]:
         period = self.config.model.total_stride
@@ -181,8 +230,9 @@ class Training:
     # ---- Finish: the best weights, judged by images that chose nothing -----------------------------------------------
 
     def finish(self, tracker: Tracker) -> dict[str, Any]:
-        tensors, _ = checkpoint.load(self.directory.checkpoints / checkpoint.BEST)
-        checkpoint.restore_model(self.model, tensors)
+        if self.progress.best_step != self.steps:  # else they are the weights at hand
+            tensors, _ = checkpoint.load(self.directory.checkpoints / checkpoint.BEST)
+            checkpoint.restore_model(self.model, tensors)
         each = EachImage()
         figures = self.evaluate(self.images.test, "test", each)
         each.save(self.directory.test_images)

@@ -7,27 +7,23 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from upsample_lab.config import MlpModel, TrainConfig
 from upsample_lab.settings import ConfigError, rule_of
-from upsample_lab.training.files import read_json, write_json, write_text
+from upsample_lab.training.files import read_json, remove_leftovers, write_json, write_text
+from upsample_lab.training.lock import Hold, held
 
 COMPLETE, RUNNING, FAILED, INTERRUPTED = "complete", "running", "failed", "interrupted"
 DIGEST_LENGTH = 8
-
-
-class RunHeld(ConfigError):
-    """Another process is working on the run."""
-
-    exit_status = 3
+OWN_FILES = ("checkpoints", "reconstructions", "metrics.jsonl", "error.log", ".lock", ".holder")  # written in place
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -48,7 +44,7 @@ def _deciding(node: Any) -> dict[str, Any]:
         value, rule = getattr(node, item.name), rule_of(type(node), item.name)
         if dataclasses.is_dataclass(value):
             values[item.name] = _deciding(value)
-        elif rule is None or rule.identity:
+        elif rule is None or (rule.identity and value != rule.neutral):
             values[item.name] = value
     return {name: value for name, value in values.items() if value != {}}
 
@@ -86,6 +82,36 @@ def run_path(config: TrainConfig) -> Path:
     return existing[-1] if existing else first
 
 
+def open_run(config: TrainConfig) -> RunDirectory:
+    """The directory of `run_path`, inside the output root; for a fresh start made here, so that it is nobody else's.
+
+    Raises `ConfigError` where it cannot be made, or a link leads out of the output root.
+    """
+    while True:
+        run = RunDirectory(run_path(config))
+        _refuse_outside(config, run.path)
+        if config.run.mode != "fresh":
+            return run
+        try:
+            run.path.mkdir(parents=True)
+            return run
+        except FileExistsError as error:
+            if not run.path.is_dir():  # else another fresh start was quicker: the next number
+                raise unwritable(run.path, error) from None
+        except OSError as error:
+            raise unwritable(run.path, error) from None
+
+
+def _refuse_outside(config: TrainConfig, path: Path) -> None:
+    root = Path(config.output_root)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(f"experiment.name={config.experiment.name}: {path} is a link that leads out of {root}")
+
+
+def unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"output_root: cannot write {path}: {error.strerror or error}")
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # The directory
 
@@ -95,6 +121,7 @@ class RunDirectory:
     """Paths of a run, and its status file."""
 
     path: Path
+    hold: Hold | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -114,19 +141,27 @@ class RunDirectory:
 
     def status(self) -> dict[str, Any]:
         """The status file; `state` is None where there is none. `running` is what a killed process leaves behind."""
-        return read_json(self.path / "status.json") or {"state": None}
+        status = read_json(self.path / "status.json") or {}
+        return status if status.keys() >= {"state", "reason", "host", "pid"} else {"state": None}
 
     def set_status(self, state: str, reason: str | None = None) -> None:
-        write_json(
-            self.path / "status.json",
-            {
-                "state": state,
-                "reason": reason,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            },
-        )
+        content = {
+            "state": state,
+            "reason": reason,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        try:
+            write_json(self.path / "status.json", content)
+        except OSError:
+            self._overwrite_status(json.dumps(content))
+
+    def _overwrite_status(self, text: str) -> None:
+        """On a full disk: into the block that the status file has already, since a second file finds no room."""
+        with (self.path / "status.json").open("r+", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.truncate()
 
     def summary(self) -> dict[str, Any] | None:
         return read_json(self.path / "summary.json")
@@ -137,23 +172,51 @@ class RunDirectory:
     def write_config(self, config: TrainConfig) -> None:
         write_text(self.config, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run, against other processes; the kernel drops the lock of a process that dies.
+    def write_error(self, trace: str) -> None:
+        write_text(self.path / "error.log", trace)
 
-        Raises `RunHeld` with the holder's host and process number; `ConfigError` where the directory cannot be made.
+    @contextmanager
+    def locked(self, notify: Callable[[str], None] = lambda text: None) -> Iterator[RunDirectory]:
+        """Hold the run, against other processes; yields the same directory, which knows that it is held.
+
+        Raises `RunHeld` with the holder's host and process number; `ConfigError` where the directory cannot be made, or
+        holds links where a run's own files belong.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock", timeout=0)
-            lock.acquire()
-        except Timeout:
-            held = self.status()
-            holder = f"process {held['pid']} on {held['host']}" if "pid" in held else "another process"
-            raise RunHeld(f"{self.path} is being worked on by {holder}; wait for it, or stop it first") from None
-        except OSError as error:
-            raise ConfigError(f"output_root: cannot write {self.path}: {error.strerror or error}") from None
-        try:
-            yield
-        finally:
-            lock.release()
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._refuse_links()
+                hold = stack.enter_context(held(self.path, notify))
+                for folder in (self.path, self.checkpoints, self.reconstructions):
+                    remove_leftovers(folder)
+            except OSError as error:
+                raise unwritable(self.path, error) from None
+            yield dataclasses.replace(self, hold=hold)
+
+    def _refuse_links(self) -> None:
+        """A run makes no links, so one that stands in for a file of its own was planted, to be written through."""
+        for name in OWN_FILES:
+            if (self.path / name).is_symlink():
+                raise ConfigError(f"{self.path / name}: is a link, which no run makes; remove it or use run.mode=fresh")
+
+    def check_held(self) -> None:
+        """Raise `RunHeld` when another process has taken the run over."""
+        if self.hold is not None:
+            self.hold.check()
+
+
+class FollowedRun(RunDirectory):
+    """The run as the other processes of several see it: the first one writes all that there is to write."""
+
+    def set_status(self, state: str, reason: str | None = None) -> None:
+        pass
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        pass
+
+    def write_config(self, config: TrainConfig) -> None:
+        pass
+
+    def write_error(self, trace: str) -> None:
+        """To stderr: an error that the first process does not share is told nowhere else."""
+        print(trace, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,23 @@ from typing import TYPE_CHECKING, Any
 from upsample_lab.config import TrainConfig, check_values, load_option
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.display import Display
-from upsample_lab.training.run import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunDirectory, run_path
-from upsample_lab.training.stopping import Interrupted, StopRequest
+from upsample_lab.training.lock import RunHeld
+from upsample_lab.training.ranks import read_ranks
+from upsample_lab.training.run import (
+    COMPLETE,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    FollowedRun,
+    RunDirectory,
+    open_run,
+    run_path,
+)
+from upsample_lab.training.stopping import Interrupted
 
 if TYPE_CHECKING:  # a finished run is answered without importing torch
     from upsample_lab.training.loop import Parts
+    from upsample_lab.training.parallel import World
 
 
 @dataclass(frozen=True)
@@ -37,22 +50,60 @@ def run_training(config: TrainConfig, display: Display, command: str) -> Outcome
     Raises `ConfigError` for what the user must mend, before anything is written; `RunHeld` while another process has
     the run. A training that fails or is interrupted is an outcome, not an exception.
     """
+    ranks = read_ranks()
+    if ranks.size == 1 and (done := _finished(config)) is not None:
+        return done
+    from upsample_lab.training.parallel import joined
+
+    with joined(ranks, config.trainer.device) as world:
+        return _run_training(config, display, command, world)
+
+
+def _run_training(config: TrainConfig, display: Display, command: str, world: World) -> Outcome:
+    from upsample_lab.training.determinism import reproducibly
+
+    config, done = world.on_writer(lambda: _settle(config, display))
+    if done is not None:
+        return done
+    parts = world.everywhere(lambda: _assemble(config, world))
+    with ExitStack() as stack:
+        run = _hold(config, parts, display, world, stack)
+        stack.enter_context(world.stop)
+        stack.enter_context(reproducibly(config.trainer))
+        done = world.on_writer(lambda: _outcome_of(run))  # another process was quicker
+        return done or _guarded(config, parts, run, display, world, command)
+
+
+def _settle(config: TrainConfig, display: Display) -> tuple[TrainConfig, Outcome | None]:
+    """The configuration with the data that is there, and the outcome of its run if that is complete."""
     done = _finished(config)
     if done is None:
         config = with_available_data(config, display)
         done = _finished(config)
-    if done is not None:
-        return done
-    parts = _assemble(config)
-    run = RunDirectory(run_path(config))
-    with run.locked(), StopRequest() as stop:
-        if run.status()["state"] == COMPLETE:  # another process was quicker
-            return Outcome(run.path, COMPLETE, trained=False, summary=run.summary())
-        return _train(config, parts, run, display, stop, command)
+    return config, done
+
+
+def _hold(config: TrainConfig, parts: Parts, display: Display, world: World, stack: ExitStack) -> RunDirectory:
+    """The run's directory, which the first process holds for all until `stack` is left."""
+    from upsample_lab.training.space import check_space
+
+    holding: list[RunDirectory] = []
+
+    def hold() -> Path:
+        check_space(run_path(config), _needed_bytes(config, parts))
+        holding.append(stack.enter_context(open_run(config).locked(display.warn)))
+        return holding[0].path
+
+    path = world.on_writer(hold)
+    return holding[0] if holding else FollowedRun(path)
 
 
 def _finished(config: TrainConfig) -> Outcome | None:
-    run = RunDirectory(run_path(config))
+    return _outcome_of(RunDirectory(run_path(config)))
+
+
+def _outcome_of(run: RunDirectory) -> Outcome | None:
+    """The outcome of a complete run; None where there is none, or its summary is damaged and must be made again."""
     if run.status()["state"] != COMPLETE or (summary := run.summary()) is None:
         return None
     return Outcome(run.path, COMPLETE, trained=False, summary=summary)
@@ -85,57 +136,133 @@ def with_available_data_each(grid: Sequence[TrainConfig], display: Display) -> l
     return [dataclasses.replace(config, data=found[repr(config.data)]) for config in grid]
 
 
-def _assemble(config: TrainConfig) -> Parts:
+def _assemble(config: TrainConfig, world: World) -> Parts:
     """Images, model and device, before anything is written: what cannot be put together is the user's to mend."""
-    from upsample_lab.data import DataError, load_images
+    from upsample_lab.data import DataError, load_images, prepare
     from upsample_lab.models import build_model
-    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
+    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, use_threads
     from upsample_lab.training.loop import Parts
 
+    device, memory_format = world.device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format]
     try:
-        where = Where(choose_device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format])
+        use_threads(config.trainer.threads)
+        where = Where(choose_device(device), memory_format)
+        if not world.is_writer:  # on another machine the files may be missing still
+            prepare(dataclasses.replace(config.data, fallback=None))
         images = load_images(config.data)
+        world.check(config.trainer, len(images.train))
         model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
     except (DataError, ValueError) as error:
         raise ConfigError(str(error)) from None
+    except (MemoryError, RuntimeError) as error:
+        raise ConfigError(f"model.widths: images and model do not fit into memory ({first_line(error)})") from None
     return Parts(images, model, where)
 
 
-def _train(
-    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, stop: StopRequest, command: str
+def _needed_bytes(config: TrainConfig, parts: Parts) -> int:
+    from upsample_lab.training.schedule import total_steps
+    from upsample_lab.training.space import needed_bytes
+
+    count = len(parts.images.train)
+    steps_per_epoch = count // min(config.trainer.batch_size, count)
+    return needed_bytes(config, parts.model, total_steps(config.trainer, steps_per_epoch), steps_per_epoch)
+
+
+def _guarded(
+    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str
 ) -> Outcome:
-    from upsample_lab.training.capsule import capsule
-    from upsample_lab.training.checkpoint import DamagedCheckpoint
-    from upsample_lab.training.files import write_json, write_text
-    from upsample_lab.training.loop import Training
+    """Train, and turn whatever ends the training into an outcome and the run's status."""
+    from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
+    from upsample_lab.training.parallel import PeerLost
     from upsample_lab.training.sums import TrainingFailed
 
-    for note in parts.images.notes:
+    try:
+        return _train(config, parts, run, display, world, command)
+    except PeerLost as lost:
+        world.broken = True
+        return _ended(run, INTERRUPTED, str(lost), lost.exit_status)
+    except RunHeld:
+        raise  # it is another process's now, its status included
+    except Interrupted as stopped:
+        return _ended(run, INTERRUPTED, str(stopped), stopped.exit_status)
+    except KeyboardInterrupt:
+        world.broken = True
+        _ended(run, INTERRUPTED, "stopped at once; what follows the last checkpoint is lost", 130)
+        raise
+    except (TrainingFailed, DamagedCheckpoint, MissingCheckpoint) as error:
+        return _ended(run, FAILED, str(error), 1)
+    except OSError as error:
+        world.broken = True
+        return _ended(run, FAILED, f"{_told(error)}; {_last_good(run)}; mend it and repeat the command to go on", 1)
+    except Exception as error:
+        world.broken = True
+        with suppress(OSError):
+            run.write_error(traceback.format_exc())
+        outcome = _ended(run, FAILED, f"{type(error).__name__}: {first_line(error)}", 1)
+        return dataclasses.replace(outcome, reason=f"{outcome.reason}; details in {run.path / 'error.log'}")
+
+
+def _ended(run: RunDirectory, state: str, reason: str, exit_status: int) -> Outcome:
+    with suppress(OSError):  # a disk so full that it cannot even be noted down: the caller tells it on the screen
+        run.set_status(state, reason)
+    return Outcome(run.path, state, True, reason=reason, exit_status=exit_status)
+
+
+def _told(error: OSError) -> str:
+    """An operating system's error in one line: `No space left on device: outputs/…`."""
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or first_line(error)}{where}"
+
+
+def _last_good(run: RunDirectory) -> str:
+    """Where a failed run can go on from."""
+    from upsample_lab.training.checkpoint import DamagedCheckpoint, load_last
+
+    try:
+        saved = load_last(run.checkpoints)
+    except DamagedCheckpoint as error:
+        return str(error)
+    return (
+        f"the last good checkpoint is that of step {saved[1].get('step')}" if saved else "no checkpoint was saved yet"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _train(
+    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str
+) -> Outcome:
+    from upsample_lab.training.capsule import capsule
+    from upsample_lab.training.device import slow_precision
+    from upsample_lab.training.files import write_json
+    from upsample_lab.training.loop import Training
+
+    slow = slow_precision(config.trainer.precision, parts.where.device)
+    for note in [*parts.images.notes, *([slow] if slow else [])]:
         display.warn(note)
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     display.say(f"{run.path.name}: {len(parts.images.train):,} images, {parameters:,} parameters, {parts.where.device}")
+    match = parts.model.match
+    if match is not None:
+        display.say(
+            f"model.match: decoder widths {match.widths}, {match.achieved:,} for a budget of "
+            f"{match.budget:,} ({match.deviation:+.2%})"
+        )
     run.set_status(RUNNING)
-    try:
-        run.write_config(config)
+    run.write_config(config)
+    if world.is_writer:
         write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
-        figures = Training(config, parts, run, display).run(stop)
-    except Interrupted as stopped:
-        run.set_status(INTERRUPTED, str(stopped))
-        return Outcome(run.path, INTERRUPTED, True, reason=str(stopped), exit_status=stopped.exit_status)
-    except (TrainingFailed, DamagedCheckpoint) as error:
-        run.set_status(FAILED, str(error))
-        return Outcome(run.path, FAILED, True, reason=str(error), exit_status=1)
-    except Exception as error:
-        write_text(run.path / "error.log", traceback.format_exc())
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        run.set_status(FAILED, reason)
-        return Outcome(run.path, FAILED, True, reason=f"{reason}; details in {run.path / 'error.log'}", exit_status=1)
+    figures = Training(config, parts, run, display, world).run(world.stop)
     summary = {
         "data": parts.images.name,
         "upsample": config.upsample.name,
         "model": config.model.name,
         "seed": config.seed,
     }
+    if match is not None:
+        summary["match"] = dataclasses.asdict(match)
     run.write_summary(summary | figures)
     run.set_status(COMPLETE)
     return Outcome(run.path, COMPLETE, True, summary | figures)

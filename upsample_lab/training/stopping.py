@@ -1,4 +1,8 @@
-"""Stopping on request: the first signal lets the step in hand end and the state be saved, the second stops at once."""
+"""Stopping on request: the first signal lets the step in hand end and the state be saved, the second stops at once.
+
+Asked by Ctrl-C (SIGINT), by an operator or a scheduler (SIGTERM), or by a scheduler ahead of a time limit (SIGUSR2, as
+in Slurm's `--signal=USR2@60`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name))
 
 
 class Interrupted(Exception):
@@ -18,7 +22,7 @@ class Interrupted(Exception):
 
     @property
     def exit_status(self) -> int:
-        """What a shell reports of a process that this signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+        """What a shell reports of a process that this signal ended: 130 Ctrl-C, 143 SIGTERM, 140 SIGUSR2 (Linux)."""
         return 128 + self.signal_number
 
 
@@ -31,8 +35,14 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS if self._is_ours(number)}
         return self
+
+    @staticmethod
+    def _is_ours(number: int) -> bool:
+        """A signal that is ignored stays so, and a launcher that listens for SIGUSR2 itself, as submitit does, may."""
+        handler = signal.getsignal(number)
+        return handler != signal.SIG_IGN and (number in (signal.SIGINT, signal.SIGTERM) or handler == signal.SIG_DFL)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

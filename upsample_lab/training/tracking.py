@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import image, scalar
 
 from upsample_lab.config import TrainConfig
-from upsample_lab.training.files import write_text
-from upsample_lab.training.run import identity
+from upsample_lab.training.dashboard import hparams_row, layout
+from upsample_lab.training.events import EventFile, tags_at
+from upsample_lab.training.files import Appending, write_text
 
 TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
 ARTIFACTS = ("dc_phase_variation", "line_p2_db", "line_p4_db", "line_p8_db", "nearest_residual", "radial_corner_db")
@@ -24,22 +24,26 @@ QUALITY = ("loss", "psnr_db", "ssim", "phase_variance", "phase_p_value", *ARTIFA
 VAL_METRICS = (*(f"val/{name}" for name in QUALITY), *(f"constant/{name}" for name in ARTIFACTS))
 TEST_METRICS = tuple(f"test/{name}" for name in QUALITY)
 TIMES = ("speed/images_per_sec", "time_sec")  # the only values of metrics.jsonl that two equal runs may differ in
-HPARAM_METRICS = ("test/psnr_db", "test/ssim", "test/phase_variance", "test/loss", "constant/dc_phase_variation")
+HPARAM_METRICS = (*TEST_METRICS, *(f"constant/{name}" for name in ARTIFACTS))  # all final figures
 
 
 class Tracker:
-    """Reports of one run.
+    """Reports of one run, on the disk as soon as they are made.
 
     `resume_step` is the step of the checkpoint that the run goes on from, or None at its start: what was reported
-    after it is cut off `metrics.jsonl` and hidden in TensorBoard, since it will be reported again.
+    after it is cut off `metrics.jsonl` and hidden in TensorBoard, since it will be reported again. `repaired` says in
+    one line what could not be read of `metrics.jsonl`, as a crash may leave its last line; empty where all could.
     """
 
     def __init__(self, folder: Path, resume_step: int | None = None) -> None:
-        self._file = folder / "metrics.jsonl"
-        _keep_until(self._file, resume_step)
-        self._lines = self._file.open("a", encoding="utf-8")
-        purge_step = 0 if resume_step is None else resume_step + 1
-        self._board = SummaryWriter(str(folder), purge_step=purge_step, max_queue=1000, flush_secs=10)
+        file = folder / "metrics.jsonl"
+        lines, unreadable = _read_lines(file)
+        _keep(file, lines, resume_step)
+        self.repaired = "" if resume_step is None else _repair_note(file, len(lines), unreadable)
+        was_tested = resume_step is not None and any("test/loss" in line for line in lines)
+        self._shown = tags_at(folder, resume_step or 0, "test/") if was_tested else set()
+        self._lines = Appending(file)
+        self._board = EventFile(folder, purge_step=0 if resume_step is None else resume_step + 1)
 
     def __enter__(self) -> Tracker:
         return self
@@ -57,44 +61,58 @@ class Tracker:
             "time_sec": round(time_sec, 3),
             **{name: _finite(value) for name, value in values.items()},
         }
-        self._lines.write(json.dumps(line, allow_nan=False) + "\n")
-        self._lines.flush()
+        self._lines.write((json.dumps(line, allow_nan=False) + "\n").encode())
         for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+            if name not in self._shown:  # figures on the test set, which TensorBoard has from before a kill
+                self._board.add(scalar(name, value), step)
 
     def image(self, name: str, pixels: np.ndarray, step: int) -> None:
         """A picture, uint8 `[H, W, 3]`."""
-        self._board.add_image(name, pixels, step, dataformats="HWC")
+        self._board.add(image(name, pixels, dataformats="HWC"), step)
+
+    def sync(self) -> None:
+        """Make the reports survive a power cut; to be called before a checkpoint that lets a run go on after them."""
+        self._lines.sync()
+        self._board.sync()
 
     def begin(self, config: TrainConfig) -> None:
-        """Settings for the hparams table, into this very run (`add_hparams` would start another beside it)."""
-        experiment, session, _ = self._hparams(config)
-        self._add(experiment, session)
+        """The page of charts, and the settings for the hparams table."""
+        columns, start, _ = hparams_row(config, HPARAM_METRICS)
+        self._add(layout(), columns, start)
 
     def end(self, config: TrainConfig) -> None:
         """That the session of the hparams table is over; its figures are the curves' last points."""
-        *_, end = self._hparams(config)
+        *_, end = hparams_row(config, HPARAM_METRICS)
         self._add(end)
-
-    @staticmethod
-    def _hparams(config: TrainConfig) -> tuple[Summary, Summary, Summary]:
-        experiment, session, end = hparams(flat_settings(identity(config)), dict.fromkeys(HPARAM_METRICS, 0.0))
-        return experiment, session, end
 
     def _add(self, *summaries: Summary) -> None:
         for summary in summaries:
-            self._board._get_file_writer().add_summary(summary)
+            self._board.add(summary)
 
 
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
-    """Nested settings as `group.key: value`, with lists as words."""
-    flat: dict[str, int | float | str | bool] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, int | float | str) else str(value)
-    return flat
+class SilentTracker(Tracker):
+    """The tracker of a process that writes nothing."""
+
+    def __init__(self) -> None:
+        self.repaired = ""
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def report(self, step: int, values: Mapping[str, float], *, time_sec: float) -> None:
+        pass
+
+    def image(self, name: str, pixels: np.ndarray, step: int) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def begin(self, config: TrainConfig) -> None:
+        pass
+
+    def end(self, config: TrainConfig) -> None:
+        pass
 
 
 def _finite(value: float) -> float | str:
@@ -102,24 +120,41 @@ def _finite(value: float) -> float | str:
     return float(value) if math.isfinite(value) else str(value)
 
 
-def _keep_until(file: Path, step: int | None) -> None:
-    """Cut everything after `step` (all of it for None), the figures on the test set, and a last line torn by a crash.
+def _keep(file: Path, lines: Sequence[Mapping[str, Any]], step: int | None) -> None:
+    """Cut everything after `step` (all of it for None) and the figures on the test set, in one step.
 
     The test set is the last thing that a run does; a run that goes on has not done it yet, or will do it again.
     """
-    lines = read_metrics(file)
     kept = [line for line in lines if step is not None and line["step"] <= step and "test/loss" not in line]
     write_text(file, "".join(json.dumps(line) + "\n" for line in kept))  # at once: a kill here must lose no line
 
 
+def _repair_note(file: Path, readable_count: int, unreadable: Sequence[int]) -> str:
+    if not unreadable:
+        return ""
+    which = ", ".join(map(str, unreadable[:5])) + (" …" if len(unreadable) > 5 else "")
+    return f"{file}: line {which} of {readable_count + len(unreadable)} was torn or damaged and is taken out"
+
+
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The reports in `metrics.jsonl`; an unfinished last line, as a killed process leaves it, is passed over."""
-    if not file.exists():
-        return []
-    lines = []
-    for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    """The reports in `metrics.jsonl`; what cannot be read, as an unfinished last line after a kill, is passed over."""
+    return _read_lines(file)[0]
+
+
+def _read_lines(file: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The reports, and the numbers of the lines that hold none."""
+    if not file.is_file():
+        return [], []
+    reports, unreadable = [], []
+    for number, text in enumerate(file.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+        if not text:
+            continue
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines
+            report = json.loads(text)
+        except (ValueError, RecursionError):
+            report = None
+        if isinstance(report, dict) and type(report.get("step")) is int:
+            reports.append(report)
+        else:
+            unreadable.append(number)
+    return reports, unreadable

@@ -69,7 +69,10 @@ def build_upsampler(
     make: Callable[..., Upsampler] = UPSAMPLERS[name]
     values = dataclasses.asdict(chosen)
     del values["name"]
-    return make(**checked, algorithms=algorithms, **values)
+    fold = values.pop("fold")  # says how, not what: no constructor needs to know
+    upsampler = make(**checked, algorithms=algorithms, **values)
+    upsampler.fold = fold
+    return upsampler
 
 
 def _integer(argument: str, value: Any, lowest: int) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import ClassVar
 
 from torch import Tensor
 
 from upsample_lab.conv import Conv2d
+from upsample_lab.upsamplers._fold import Resize, resize_then_convolve
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
@@ -15,9 +17,12 @@ class ResizeConvolution(Upsampler):
 
     The convolution is of odd size k with zero padding k//2 and a bias. Before the resize (`order="conv_first"`) it
     costs s² times less and sees fewer pixels; both orders gain equally in every phase.
+    With `fold` the resize and the convolution are computed in one, with the same result (`_fold.py`).
+
     Source: A. Odena, V. Dumoulin, C. Olah, "Deconvolution and checkerboard artifacts", Distill 2016.
 
-    Subclasses define `resize` and `resize_macs_formula`, the multiply-accumulates for one output pixel of one channel.
+    Subclasses define `resize`, `axis`, the same along an axis, and `resize_macs_formula`, the multiply-accumulates for
+    one output pixel of one channel.
     """
 
     linear = True
@@ -48,14 +53,17 @@ class ResizeConvolution(Upsampler):
     def resize(self, image: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} defines no resize")
 
+    def axis(self) -> tuple[Callable[..., Tensor], tuple[Hashable, ...]]:
+        """`make` and `arguments` of the matrix `make(n, *arguments)`, `[s·n, n]`, that resizes an axis of n pixels."""
+        raise NotImplementedError(f"{type(self).__name__} defines no axis")
+
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         if self.order == "conv_first":
             return self.resize(self.conv(input))
-        output: Tensor = self.conv(self.resize(input))
-        return output
+        return resize_then_convolve(input, Resize(self.scale, self.resize, *self.axis()), self.conv, self.fold)
 
     def symbols(self) -> dict[str, int]:
         return {**super().symbols(), "k": self.kernel_size}
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, order={self.order}"
+        return f"{super().extra_repr()}, order={self.order}, fold={self.fold}"

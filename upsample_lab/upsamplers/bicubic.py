@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 from torch import Tensor
 
-from upsample_lab.resize import resize
+from upsample_lab.resize import KERNELS, interpolation_matrix, resize
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 
@@ -16,6 +18,9 @@ class Bicubic(ResizeConvolution):
     shift_equivariant = "by whole input pixels"
     failure_modes = "overshoot beside edges: the kernel has negative lobes; no checkerboard in flat areas"
     resize_macs_formula = "4 + 4/s"
+
+    def axis(self) -> tuple[Callable[..., Tensor], tuple[Hashable, ...]]:
+        return interpolation_matrix, (self.scale, KERNELS["bicubic"])
 
     def resize(self, image: Tensor) -> Tensor:
         return resize(image, self.scale, mode="bicubic")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 from torch import Tensor
 
-from upsample_lab.resize import resize
+from upsample_lab.resize import KERNELS, interpolation_matrix, resize
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 
@@ -16,6 +18,9 @@ class Bilinear(ResizeConvolution):
     shift_equivariant = "by whole input pixels"
     failure_modes = "blur: the tent kernel attenuates the upper half of the pass band; no checkerboard in flat areas"
     resize_macs_formula = "2 + 2/s"
+
+    def axis(self) -> tuple[Callable[..., Tensor], tuple[Hashable, ...]]:
+        return interpolation_matrix, (self.scale, KERNELS["bilinear"])
 
     def resize(self, image: Tensor) -> Tensor:
         return resize(image, self.scale, mode="bilinear")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
 from upsample_lab.conv import Conv2d
-from upsample_lab.resize import resize
+from upsample_lab.resize import KERNELS, interpolation_matrix, resize
+from upsample_lab.upsamplers._fold import Resize, resize_then_convolve
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
@@ -37,15 +40,16 @@ class BilinearAdditive(Upsampler):
         )
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
-        output: Tensor = self.conv(bilinear_additive(input, self.out_channels, self.scale))
-        return output
+        resize_image = partial(resize, scale=self.scale, mode="bilinear")
+        bilinear = Resize(self.scale, resize_image, interpolation_matrix, (self.scale, KERNELS["bilinear"]))
+        return resize_then_convolve(sums_of_groups(input, self.out_channels), bilinear, self.conv, self.fold)
 
     def symbols(self) -> dict[str, int]:
         return {**super().symbols(), "k": self.kernel_size}
 
 
-def bilinear_additive(image: Tensor, channels: int, scale: int) -> Tensor:
-    """Sums of groups of neighbouring channels, resized: `[N, g·C, H, W] -> [N, C, s·H, s·W]`.
+def sums_of_groups(image: Tensor, channels: int) -> Tensor:
+    """Sums of groups of neighbouring channels: `[N, g·C, H, W] -> [N, C, H, W]`.
 
     The paper resizes and then sums. Both are linear and act on different axes, so here the sums come first, at
     1/(g·s²) of the work.
@@ -54,4 +58,4 @@ def bilinear_additive(image: Tensor, channels: int, scale: int) -> Tensor:
     sums = image[:, ::group]
     for member in range(1, group):  # and not .sum(), which would leave channels-last memory
         sums = sums + image[:, member::group]
-    return resize(sums, scale, mode="bilinear")
+    return sums

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,9 @@ class Fourier(ResizeConvolution):
         "after a convolution (order=conv_first) its zero-padded border rings through the whole image"
     )
     resize_macs_formula = "H + W/s"
+
+    def axis(self) -> tuple[Callable[..., Tensor], tuple[Hashable, ...]]:
+        return dirichlet_matrix, (self.scale,)
 
     def resize(self, image: Tensor) -> Tensor:
         channels_last = is_channels_last(image)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import count
 
 from torch import Tensor
 
-from upsample_lab.resize import Kernel, resample
+from upsample_lab.resize import Kernel, interpolation_matrix, resample
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 TAPS = 6  # of each phase: n in the paper
@@ -26,6 +27,9 @@ class Kaiser(ResizeConvolution):
     shift_equivariant = "by whole input pixels; by fractions within the pass band"
     failure_modes = "ringing beside edges; still passes images just above the input's Nyquist frequency"
     resize_macs_formula = "6 + 6/s"
+
+    def axis(self) -> tuple[Callable[..., Tensor], tuple[Hashable, ...]]:
+        return interpolation_matrix, (self.scale, kaiser_sinc(self.scale))
 
     def resize(self, image: Tensor) -> Tensor:
         return resample(image, self.scale, kaiser_sinc(self.scale))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 from torch import Tensor
 
 from upsample_lab.resize import resize
+from upsample_lab.upsamplers._fold import nearest_matrix
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 
@@ -19,6 +22,9 @@ class Nearest(ResizeConvolution):
         "which the convolution has to remove; no checkerboard in flat areas"
     )
     resize_macs_formula = "0"
+
+    def axis(self) -> tuple[Callable[..., Tensor], tuple[Hashable, ...]]:
+        return nearest_matrix, (self.scale,)
 
     def resize(self, image: Tensor) -> Tensor:
         return resize(image, self.scale, mode="nearest")

@@ -1,0 +1,372 @@
+"""The report's files: whole or not at all, complete, escaped, repeatable, and drawn for whatever a comparison holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+import re
+import sys
+import xml.etree.ElementTree
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import upsample_lab.compare.report as report
+from upsample_lab.compare.report import write_report
+from upsample_lab.compare.report.figures import drawings, forest_pairs
+from upsample_lab.compare.report.looks import variant_looks
+from upsample_lab.compare.report.passports import FOLDER, Card, passport_cards
+from upsample_lab.compare.report.pictures import load_pictures
+from upsample_lab.compare.report.svg import DARK_CONTRAST, DARK_PAPER, contrast, on_dark, render
+from upsample_lab.compare.report.words import number, results_table, shortened, signed, standing
+from upsample_lab.compare.result import Comparison
+from upsample_lab.palette import LOOKS, look_of
+
+from .synthetic import CONSTANT, METRICS, PSNR, USUAL, Recipe, many, synthetic
+
+HOSTILE = "<script>alert(\"1\")</script> & 'co' | `$x$` </style>\n# **x**"
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    comparison: Comparison
+    folder: Path
+    paths: list[Path]
+
+    @property
+    def page(self) -> str:
+        return (self.folder / "report.html").read_text(encoding="utf-8")
+
+    @property
+    def markdown(self) -> str:
+        return (self.folder / "report.md").read_text(encoding="utf-8")
+
+
+def written(folder: Path, comparison: Comparison) -> Written:
+    return Written(comparison, folder / "report", write_report(comparison, folder / "report", passports=False))
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("usual")
+    return written(folder, synthetic(folder))
+
+
+# -------------------------------------------------------------------------------------------------------------- files
+
+
+def test_writes_one_page_one_text_and_each_figure_twice(usual: Written) -> None:
+    names = sorted(str(path.relative_to(usual.folder)) for path in usual.paths)
+    stems = [f"differences-{metric.key.replace('/', '-')}" for metric in METRICS]
+    stems += ["cost", "artifact", "curves-val-psnr_db", "curves-val-ssim", "regions", "reconstructions"]
+    assert names == sorted(["report.html", "report.md", *(f"figures/{s}.{e}" for s in stems for e in ("png", "svg"))])
+    assert usual.paths[0].name == "report.html"
+    found = [str(path.relative_to(usual.folder)) for path in usual.folder.rglob("*") if path.is_file()]
+    assert sorted(found) == names
+
+
+def test_figures_are_images_of_their_kind(usual: Written) -> None:
+    for path in (usual.folder / "figures").iterdir():
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert image.size[0] >= 1000
+        else:
+            assert xml.etree.ElementTree.parse(path).getroot().tag.endswith("svg")
+
+
+def test_an_error_leaves_the_report_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = synthetic(tmp_path, USUAL[:2], (0, 1), metrics=(PSNR,), images=False, curves=False)
+    folder = tmp_path / "report"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "curves-of-a-larger-report.svg").write_text("stale", encoding="utf-8")
+    (folder / "results.csv").write_text("of another", encoding="utf-8")
+    write_report(comparison, folder, passports=False)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert not [path for path in before if "larger" in path.name]
+    assert before[folder / "results.csv"] == b"of another"
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("half way")
+
+    monkeypatch.setattr(report, "report_page", fail)
+    with pytest.raises(RuntimeError, match="half way"):
+        write_report(dataclasses.replace(comparison, experiment="other"), folder, passports=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_the_same_comparison_gives_the_same_bytes(tmp_path: Path) -> None:
+    comparison = synthetic(tmp_path, USUAL[:2], (0, 1), metrics=(PSNR,), curves=False, latency=False)
+    both = [written(tmp_path / name, comparison) for name in ("one", "two")]
+    files = [{path.relative_to(w.folder): path.read_bytes() for path in w.paths} for w in both]
+    assert files[0] == files[1]
+
+
+def test_needs_no_torch() -> None:
+    code = "import sys, upsample_lab.compare.report; sys.exit('torch' in sys.modules)"
+    assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
+
+
+# --------------------------------------------------------------------------------------------------------------- page
+
+
+class Reader(HTMLParser):
+    """What a page is made of: its elements with their attributes, and the ids it has and refers to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_page_holds_everything_that_was_compared(usual: Written) -> None:
+    page, comparison = usual.page, usual.comparison
+    for sentence in (*comparison.verdict, *comparison.caveats, *comparison.left_out):
+        assert sentence in page
+    for variant in comparison.variants:
+        estimate = comparison.estimates[PSNR.key][variant.name]
+        assert f"{estimate.mean:.2f} ± {estimate.std:.2f}" in page
+        assert f"[{estimate.low:.2f}, {estimate.high:.2f}]" in page
+    assert comparison.provenance.command in page
+    assert comparison.provenance.commits[0] in page
+    for pair in comparison.differences[CONSTANT.key]:
+        assert pair.verdict in page
+
+
+def test_page_refers_to_nothing_outside_and_to_nothing_missing(usual: Written) -> None:
+    reader = Reader(usual.page)
+    ids = [str(attributes["id"]) for _, attributes in reader.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [str(attributes["href"]) for attributes in reader.all("a")]
+    assert all(link.startswith("#") and link[1:] in ids for link in links)
+    assert not reader.all("link")
+    assert not reader.all("iframe")
+    assert all(str(attributes["src"]).startswith("data:image/png;base64,") for attributes in reader.all("img"))
+    used = set(re.findall(r"url\(#(\w+)\)", usual.page)) | set(re.findall(r'xlink:href="#(\w+)"', usual.page))
+    assert used <= set(ids)
+    outside = set(re.findall(r"https?://[^\"' )<]+", usual.page))
+    assert outside <= {"http://www.w3.org/1999/xlink", "http://www.w3.org/2000/svg"}
+    assert "default-src 'none'" in usual.page
+
+
+def test_every_control_and_picture_has_a_name(usual: Written) -> None:
+    reader = Reader(usual.page)
+    for _, attributes in reader.elements:
+        if attributes.get("role") in ("img", "region", "group"):
+            assert attributes.get("aria-label")
+    assert all(attributes.get("alt") for attributes in reader.all("img"))
+    unnamed = [a for a in reader.all("input") if not a.get("aria-label") and a.get("id") != "zoom"]
+    assert not unnamed
+
+
+def test_colors_of_the_page_are_defined(usual: Written) -> None:
+    used, defined = set(re.findall(r"var\((--[\w-]+)\)", usual.page)), set(re.findall(r"(--[\w-]+):", usual.page))
+    assert used <= defined
+    assert not used & {"--c-1f77b4", "--c-000000"}  # matplotlib's own, where a colour was forgotten
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    recipes: list[Recipe] = [(f"{HOSTILE} {r[0]}", *r[1:]) for r in USUAL[:2]]
+    comparison = synthetic(
+        tmp_path, recipes, (0, 1), metrics=(PSNR,), experiment=HOSTILE, curves=False, notes={HOSTILE: HOSTILE}
+    )
+    hostile = dataclasses.replace(comparison, verdict=(HOSTILE,) * 3, caveats=(HOSTILE,), left_out=(HOSTILE,))
+    result = written(tmp_path, hostile)
+    scripts = Reader(result.page).all("script")
+    assert [attributes.get("type") for attributes in scripts] == ["application/json", None]
+    assert "<script>alert" not in result.page
+    assert result.page.count("</style>") == 1
+    text = re.sub(
+        r"^(`{3,})bash$.*?^\1$", "", result.markdown, flags=re.DOTALL | re.MULTILINE
+    )  # commands stand in fences
+    assert text.count("<script") == text.count("\\<script") > 0
+    assert not [line for line in text.splitlines() if line.startswith("# **")]
+    for path in (result.folder / "figures").glob("*.svg"):
+        assert "<script" not in path.read_text(encoding="utf-8")
+
+
+# ----------------------------------------------------------------------------------------------------------- Markdown
+
+
+def test_markdown_tables_are_even_and_figures_are_there(usual: Written) -> None:
+    lines = usual.markdown.splitlines()
+    for _, group in itertools.groupby(lines, key=lambda line: line.startswith("|")):
+        rows = [line for line in group if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) <= 1
+    figures = re.findall(r"\]\((figures/[^)]+)\)", usual.markdown)
+    assert len(figures) == 10
+    assert all((usual.folder / figure).is_file() for figure in figures)
+    assert usual.comparison.provenance.command in usual.markdown
+
+
+# -------------------------------------------------------------------------------------------------------------- shapes
+
+SHAPES: dict[str, Callable[[Path], Comparison]] = {
+    "one variant": lambda f: synthetic(f, USUAL[:1], metrics=(PSNR, CONSTANT), curves=False),
+    "one seed": lambda f: synthetic(f, USUAL[:2], (0,), metrics=(PSNR, CONSTANT), curves=False),
+    "nothing kept": lambda f: synthetic(
+        f, USUAL[:2], (0, 1), metrics=(PSNR,), images=False, latency=False, curves=False
+    ),
+    "long names": lambda f: synthetic(
+        f,
+        [("long_name_" * 9 + r[0], *r[1:]) for r in USUAL[:2]],
+        (0, 1),
+        metrics=(PSNR,),
+        channels=3,
+        curves=False,
+    ),
+    "no such variant": lambda f: dataclasses.replace(
+        synthetic(f, USUAL[:2], (0, 1), metrics=(PSNR,), images=False, curves=False),
+        estimates={PSNR.key: {}},
+        differences={},
+        rankings={},
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_shape_of_comparison_is_written(shape: str, tmp_path: Path) -> None:
+    result = written(tmp_path, SHAPES[shape](tmp_path))
+    assert not re.search(r"\bnan\b", result.page.partition("<script")[0])
+    assert not re.search(r"\bnan\b", result.markdown)
+    assert ('id="images"' in result.page) == (result.comparison.examples is not None)
+
+
+def test_thirty_variants_are_told_apart(tmp_path: Path) -> None:
+    comparison = synthetic(tmp_path, many(30), (0, 1), metrics=(PSNR,), images=False, curves=False)
+    looks = variant_looks(comparison.variants)
+    assert len({(look.color, str(look.dash), look.marker) for look in looks.values()}) == 30
+    drawn = drawings(comparison)
+    assert len(forest_pairs(comparison, PSNR)) == 29
+    svg = render(drawn["cost"][0]).svg
+    assert all(variant.name in svg for variant in comparison.variants)
+
+
+@pytest.mark.parametrize("damage", ["missing", "broken", "other images"])
+def test_a_variant_whose_images_are_unusable_is_left_out_of_the_gallery(damage: str, tmp_path: Path) -> None:
+    comparison = synthetic(tmp_path, USUAL[:3], (0,), metrics=(PSNR,))
+    assert comparison.examples is not None
+    name = comparison.variants[1].name
+    file = comparison.examples.files[name]
+    if damage == "missing":
+        file.unlink()
+    elif damage == "broken":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        other = synthetic(tmp_path / "other", USUAL[1:2], (0,), metrics=(PSNR,), size_px=20)
+        assert other.examples is not None
+        file.write_bytes(next(iter(other.examples.files.values())).read_bytes())
+    pictures = load_pictures(comparison)
+    assert pictures is not None
+    assert list(pictures.outputs) == [comparison.variants[0].name, comparison.variants[2].name]
+
+
+def test_pictures_are_the_examples_in_their_order_and_errors_have_their_sign(tmp_path: Path) -> None:
+    comparison = synthetic(tmp_path, USUAL[:2], (0,), metrics=(PSNR,))
+    pictures = load_pictures(comparison)
+    assert pictures is not None
+    assert comparison.examples is not None
+    for name, outputs in pictures.outputs.items():
+        error = outputs[..., 0].astype(float) / 255 - pictures.originals[..., 0].astype(float) / 255
+        np.testing.assert_allclose(pictures.errors[name], error, atol=1e-6)
+        psnr_db = -10 * np.log10((error**2).mean(axis=(1, 2)))
+        np.testing.assert_allclose(pictures.psnr_db[name], psnr_db, atol=0.1)  # stored before rounding to 8 bits
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (29.954, 2, "29.95"),
+        (-0.001, 2, "0.00"),
+        (-1.5, 1, "−1.5"),
+        (math.nan, 2, "–"),
+        (None, 0, "–"),
+        (69189, 0, "69,189"),
+        (math.inf, 1, "∞"),
+        (-math.inf, 1, "−∞"),
+    ],
+)
+def test_number(value: float | None, digits: int, text: str) -> None:
+    assert number(value, digits) == text
+
+
+def test_signs_and_tiny_numbers() -> None:
+    assert [signed(value, 1) for value in (0.04, 0.2, -0.2, math.inf)] == ["0.0", "+0.2", "−0.2", "+∞"]
+    assert number(4.1e-6, 4, tiny=True) == "4e−06"
+    assert number(0.0, 4, tiny=True) == "0.0000"
+
+
+def test_shortened_names_keep_both_ends() -> None:
+    assert shortened("deconv", 10) == "deconv"
+    short = shortened("pixel_shuffle kernel_size=5", 12)
+    assert len(short) == 12
+    assert short.startswith("pixel_s")
+    assert short.endswith("ze=5")
+
+
+def test_table_has_a_cell_for_each_column_and_marks_the_best(usual: Written) -> None:
+    columns, rows = results_table(usual.comparison)
+    assert [column.heading for column in columns][:2] == ["PSNR (dB)", "SSIM"]
+    assert [column.heading for column in columns][-3:] == ["parameters", "MACs (M)", "latency (ms)"]
+    assert all(len(row) == len(columns) for row in rows)
+    for metric in METRICS:
+        best = usual.comparison.rankings[metric.key].order[0]
+        names = [v.name for v in usual.comparison.variants]
+        assert [name for name in names if standing(usual.comparison, metric, name) == "best"] == [best]
+
+
+def test_variants_look_like_their_upsampler_and_stand_out_on_both_papers() -> None:
+    for name, look in LOOKS.items():
+        assert contrast(on_dark(look.color), DARK_PAPER) >= DARK_CONTRAST, name
+    comparison = synthetic(Path("nowhere"), USUAL, (0,), images=False)
+    looks = variant_looks(comparison.variants)
+    assert looks["nearest"].color == look_of("nearest").color
+    assert looks["deconv k4"].color == look_of("deconv").color
+    assert looks["deconv k3"] != looks["deconv k4"]
+
+
+# ----------------------------------------------------------------------------------------------------------- passports
+
+
+def test_a_passport_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = synthetic(tmp_path, USUAL[6:7], (0,), metrics=(PSNR,), images=False, curves=False)
+    run = comparison.variants[0].runs[0]
+    small = {**run.config, "model": {"widths": [2, 4], "scale": 2}}
+    variant = dataclasses.replace(comparison.variants[0], runs=(dataclasses.replace(run, config=small),))
+    comparison = dataclasses.replace(comparison, variants=(variant,))
+    assert passport_cards(comparison, tmp_path, measure=False) == {}
+    first = passport_cards(comparison, tmp_path, measure=True)
+    assert first["nearest"].figures["DC-phase"] == "0.000"
+    assert first["nearest"].png.startswith(b"\x89PNG")
+    kept = sorted(path.suffix for path in (tmp_path / FOLDER).iterdir())
+    assert kept == [".json", ".png"]
+    monkeypatch.setitem(sys.modules, "upsample_lab.passport", None)  # now it cannot be measured again
+    again = passport_cards(comparison, tmp_path, measure=True)
+    assert again == first
+    page = written(tmp_path, dataclasses.replace(comparison, experiment="kept"))
+    assert "passports=true" in page.page  # another folder, where nothing is kept
+    write_report(comparison, tmp_path, passports=False)
+    assert 'alt="Passport of nearest' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_no_upsampler_has_no_passport(tmp_path: Path) -> None:
+    comparison = synthetic(tmp_path, USUAL[:1], (0,), metrics=(PSNR,), images=False)
+    run = comparison.variants[0].runs[0]
+    for config in ({}, {**run.config, "model": {"widths": []}}, {**run.config, "upsample": {"name": "gone"}}):
+        variant = dataclasses.replace(comparison.variants[0], runs=(dataclasses.replace(run, config=config),))
+        cards: dict[str, Card] = passport_cards(dataclasses.replace(comparison, variants=(variant,)), tmp_path, True)
+        assert cards == {}

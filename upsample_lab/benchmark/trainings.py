@@ -1,0 +1,49 @@
+"""Real trainings to be timed: the package's own `Training`, its own step, images of random bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from upsample_lab.cli.compose import compose_one
+from upsample_lab.config import TrainConfig
+from upsample_lab.data import ImageSets
+from upsample_lab.models import build_model
+from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
+from upsample_lab.training.display import Display
+from upsample_lab.training.loop import Parts, Training
+from upsample_lab.training.run import RunDirectory
+
+MNIST_SHAPE = (1, 28, 28)
+HELD_OUT = 64  # validation and test images: none of them is looked at here
+ENDLESS = ("optim.schedule=constant", "trainer.epochs=1000000", "data.fallback=null")
+"""A training that never ends, at one learning rate."""
+
+
+def random_images(count: int, shape: tuple[int, int, int] = MNIST_SHAPE) -> torch.Tensor:
+    """uint8 `[count, *shape]`: no speed depends on the values."""
+    return torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def make_config(words: Sequence[str]) -> TrainConfig:
+    """The configuration of an endless training; ``words`` as on the command line of `scripts/train.py`."""
+    config: TrainConfig = compose_one("train", [*ENDLESS, *words])
+    return config
+
+
+def make_training(words: Sequence[str], images: torch.Tensor, folder: Path) -> Training:
+    """A training at its first step; it writes nothing into ``folder`` while only `step` is called."""
+    config = make_config(words)
+    where = Where(choose_device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format])
+    sets = ImageSets("random", images, images[:HELD_OUT], images[:HELD_OUT])
+    model = build_model(config.model, config.upsample, config.conv, sets.image_shape, config.seed)
+    return Training(config, Parts(sets, model, where), RunDirectory(folder), Display())
+
+
+def advance(training: Training, steps: int) -> None:
+    """So many steps of the training loop, as `Training.run` makes them between two reports."""
+    for _ in range(steps):
+        training.step()
+        training.progress.step += 1

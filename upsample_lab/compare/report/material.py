@@ -1,0 +1,42 @@
+"""What both reports are written from: the comparison, and all that was drawn, loaded and measured for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from upsample_lab.compare.report.figures import difference_name, drawings
+from upsample_lab.compare.report.passports import Card, passport_cards
+from upsample_lab.compare.report.pictures import Pictures, load_pictures, picture_drawing
+from upsample_lab.compare.report.svg import Rendered, render
+from upsample_lab.compare.result import Comparison, Metric
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """`charts` by section, as in `figures.drawings`; `cards` by variant; `reconstructions` where there are pictures."""
+
+    comparison: Comparison
+    charts: Mapping[str, Sequence[Rendered]]
+    pictures: Pictures | None
+    reconstructions: Rendered | None
+    cards: Mapping[str, Card]
+
+    def difference_charts(self, metric: Metric) -> list[Rendered]:
+        """The forest plot of a metric; none where it has no differences."""
+        return [chart for chart in self.charts["differences"] if chart.drawing.name == difference_name(metric)]
+
+    @property
+    def rendered(self) -> list[Rendered]:
+        """Every figure that becomes files."""
+        charts = [chart for section in self.charts.values() for chart in section]
+        return charts + ([self.reconstructions] if self.reconstructions else [])
+
+
+def gather(comparison: Comparison, folder: Path, passports: bool) -> Material:
+    """Draw, load and measure; `folder` is where passports are kept."""
+    charts = {section: [render(each) for each in drawn] for section, drawn in drawings(comparison).items()}
+    pictures = load_pictures(comparison)
+    reconstructions = render(picture_drawing(comparison, pictures), in_page=False) if pictures else None
+    return Material(comparison, charts, pictures, reconstructions, passport_cards(comparison, folder, passports))

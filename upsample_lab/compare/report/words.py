@@ -1,0 +1,228 @@
+"""Numbers and tables as words: what the page and the Markdown report say alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from upsample_lab.compare.result import Comparison, Difference, Estimate, Metric
+
+NONE = "–"  # where there is no figure
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Of a table: what it is, its unit, and which end is the good one: "higher", "lower" or "" where neither is."""
+
+    title: str
+    unit: str = ""
+    better: str = ""
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure in words, an addition in smaller print, the number to sort by (None sorts last), and a remark."""
+
+    text: str
+    detail: str = ""
+    order: float | None = None
+    remark: str = ""
+
+
+def number(value: float | None, digits: int, *, tiny: bool = False) -> str:
+    """So many decimals, with a true minus; a dash where there is no number. `tiny` gives `4e−06` instead of 0.00."""
+    if value is None or math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:,.{digits}f}"
+    if not text.strip("-0.,"):  # rounds to zero
+        text = f"{value:.0e}" if value and tiny else text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def signed(value: float, digits: int) -> str:
+    """As `number`, with a plus where it is positive."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
+def interval(low: float, high: float, digits: int, plus: bool = False) -> str:
+    """`[low, high]`, or nothing where there is none, as for one seed."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    form = signed if plus else number
+    return f"[{form(low, digits)}, {form(high, digits)}]"
+
+
+def p_value(value: float) -> str:
+    """To three decimals, and never as zero."""
+    if math.isnan(value):
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def shortened(name: str, length: int) -> str:
+    """A name for a figure: its middle gives way where it is too long."""
+    if len(name) <= length:
+        return name
+    head = (length - 1) * 2 // 3
+    return f"{name[:head]}…{name[-(length - 1 - head) :]}"
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def metric_of(comparison: Comparison, key: str) -> Metric | None:
+    return next((metric for metric in comparison.metrics if metric.key == key), None)
+
+
+def metric_title(metric: Metric) -> str:
+    """`PSNR (dB)`, as on an axis."""
+    return Column(metric.title, metric.unit).heading
+
+
+def artifact_metric(comparison: Comparison) -> Metric | None:
+    """The first metric that measures an artifact and not quality: those of which less is better, but for losses."""
+    primary = comparison.metrics[0] if comparison.metrics else None
+    for metric in comparison.metrics:
+        name = metric.key.rsplit("/", 1)[-1]
+        if metric is not primary and not metric.higher_is_better and name not in ("loss", "mse", "l1", "mae", "rmse"):
+            return metric
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+
+
+def estimate_cell(estimate: Estimate | None, digits: int) -> Cell:
+    """`29.95 ± 0.11` and, smaller, the interval of the mean."""
+    if estimate is None or math.isnan(estimate.mean):
+        return Cell(NONE)
+    spread = "" if math.isnan(estimate.std) else f" ± {number(estimate.std, digits)}"
+    return Cell(
+        number(estimate.mean, digits, tiny=True) + spread,
+        interval(estimate.low, estimate.high, digits),
+        float(estimate.mean),
+    )
+
+
+def results_table(comparison: Comparison) -> tuple[list[Column], list[list[Cell]]]:
+    """A row for each variant in the comparison's order; costs that no variant has are left out."""
+    columns = [Column(m.title, m.unit, "higher" if m.higher_is_better else "lower") for m in comparison.metrics]
+    rows = [[_metric_cell(comparison, metric, v.name) for metric in comparison.metrics] for v in comparison.variants]
+    for column, cells in _costs(comparison):
+        if any(cell.order is not None for cell in cells):
+            columns.append(column)
+            for row, cell in zip(rows, cells, strict=True):
+                row.append(cell)
+    return columns, rows
+
+
+def _metric_cell(comparison: Comparison, metric: Metric, name: str) -> Cell:
+    cell = estimate_cell(comparison.estimates.get(metric.key, {}).get(name), metric.digits)
+    return replace(cell, remark=standing(comparison, metric, name)) if cell.order is not None else cell
+
+
+BEST, TIED = "best", "tied"
+
+
+def standing(comparison: Comparison, metric: Metric, name: str) -> str:
+    """`best`, `tied` where no difference from the best is shown, or nothing; nothing too where nothing is known."""
+    ranking = comparison.rankings.get(metric.key)
+    pairs = comparison.differences.get(metric.key, ())
+    if ranking is None or not ranking.order or not pairs or all(math.isnan(pair.low) for pair in pairs):
+        return ""
+    best = ranking.order[0]
+    if name == best:
+        return BEST
+    with_best = [pair for pair in pairs if {pair.first, pair.second} == {best, name}]
+    return TIED if with_best and not with_best[0].shown else ""
+
+
+def _costs(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:
+    costs = [variant.cost for variant in comparison.variants]
+    return [
+        (Column("parameters"), [_count(c.parameters, 1, 0) for c in costs]),
+        (Column("MACs", "M"), [_count(c.macs, 1e6, 2) for c in costs]),
+        (Column("latency", "ms"), [_count(c.latency_ms, 1, 2) for c in costs]),
+    ]
+
+
+def _count(value: float | None, unit: float, digits: int) -> Cell:
+    return Cell(NONE) if value is None else Cell(number(value / unit, digits), "", float(value))
+
+
+DIFFERENCE_COLUMNS = (
+    Column("first"),
+    Column("second"),
+    Column("first − second"),
+    Column("interval"),
+    Column("p"),
+    Column("p, Holm"),
+    Column("effect size d"),
+    Column("verdict"),
+)
+
+
+def difference_row(difference: Difference, metric: Metric) -> list[Cell]:
+    """A row of `DIFFERENCE_COLUMNS`."""
+    d = difference
+    return [
+        Cell(d.first),
+        Cell(d.second),
+        Cell(signed(d.mean, metric.digits), "", _finite(d.mean)),
+        Cell(interval(d.low, d.high, metric.digits, plus=True) or NONE, "", _finite(d.low)),
+        Cell(p_value(d.p_value), "", _finite(d.p_value)),
+        Cell(p_value(d.p_holm), "", _finite(d.p_holm)),
+        Cell(signed(d.effect_size, 1), "", _finite(abs(d.effect_size))),
+        Cell(d.verdict, "", None),
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def facts(comparison: Comparison) -> str:
+    """What was compared, in a line."""
+    run_count = sum(len(variant.runs) for variant in comparison.variants)
+    seeds = plural(len(comparison.seeds), "seed")
+    data = f" on {comparison.provenance.data}" if comparison.provenance.data else ""
+    return f"{plural(len(comparison.variants), 'variant')} × {seeds}{data} · {plural(run_count, 'run')}"
+
+
+def measured(comparison: Comparison) -> list[tuple[str, str]]:
+    """How it was measured: a name and a value, in reading order; what is not known is left out."""
+    p = comparison.provenance
+    state = "no uncommitted changes" if p.clean else "with uncommitted changes; each run's capsule.json has the diff"
+    return [
+        (name, value)
+        for name, value in (
+            ("data", f"{p.data}: {p.data_note}" if p.data_note else p.data),
+            ("seeds", ", ".join(map(str, comparison.seeds))),
+            ("commit", f"{', '.join(p.commits)} ({state})" if p.commits else "unknown: not run from a git checkout"),
+            ("machine", "; ".join(p.machines)),
+            ("packages", ", ".join(f"{name} {version}" for name, version in p.packages.items())),
+        )
+        if value
+    ]
+
+
+def table_note(comparison: Comparison) -> str:
+    """How to read the table of results."""
+    seeds = plural(len(comparison.seeds), "seed")
+    if len(comparison.seeds) < 2:
+        return "One seed: no spread and no interval can be given. MACs are multiply-accumulates, forward, one image."
+    level = f"{comparison.confidence:.0%}".replace("%", " %")
+    note = f"Mean ± standard deviation over {seeds}, and the {level} interval of the mean."
+    remarks = {standing(comparison, m, v.name) for m in comparison.metrics for v in comparison.variants}
+    if TIED in remarks:
+        note += " Tied: no difference from the best was shown."
+    return note + " MACs are multiply-accumulates, forward, one image."

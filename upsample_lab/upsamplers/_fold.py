@@ -1,0 +1,187 @@
+"""A fixed resize and the convolution after it, computed in a cheaper order: `upsample.fold`.
+
+Both are linear, so the two are one linear map, and which way it is computed is a question of speed alone. There are
+three ways, equal in value and in every gradient but for rounding, borders included; the parameters are the
+convolution's own:
+
+    definition  the image is resized, and the large image convolved: C_in·C_out·k² MACs for an output pixel
+    kernel      for nearest only: one transposed convolution, stride s, whose kernel is the convolution's own, convolved
+                with s x s ones: C_in·C_out·(k + s - 1)²/s²
+    taps        for any resize: products of the small image with every tap, then sums over pixels: C_in·C_out·k²/s², and
+                what `_taps.py` says for the sums
+
+What cannot be folded, or would gain nothing, and runs by its definition whatever the setting:
+
+    order=conv_first                  the convolution is at the small size already
+    deconv, pixel_shuffle, unpool     there is no fixed resize to fold
+    carafe, dysample                  their resizes depend on the image
+    blur_deconv                       one larger transposed convolution, kernel k + 2⌊s/2⌋, costs (1 + 2⌊s/2⌋/k)² times
+                                      the products (s = 2, k = 4: 9 instead of 4 for each pair of channels), where the
+                                      blur costs 2·(s + 1) for each *output* channel; and it is exact only away from
+                                      the border, which the blur repeats
+    blur_pixel_shuffle                likewise: kernel s·k + 2⌊s/2⌋ instead of s·k (16 products instead of 9)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from upsample_lab.conv import Conv2d, conv_transpose2d
+from upsample_lab.resize import is_channels_last, remembered
+from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
+
+FORMS = ("definition", "kernel", "taps")
+
+# What a MAC of a folded form costs over one of the definition, forward and backward. Of `scripts/benchmark.py fold
+# --folds kernel taps`, on one thread of an AVX2 processor, timed by its CPU clock, float32, NHWC, native, scale 2,
+# kernel 3, batch 64 (the last row 16): times as fast as the definition, and in brackets the quotient of the MACs.
+#
+#     channels, input      nearest by kernel    nearest by taps    bilinear by taps
+#     64 → 32, 7 x 7          1.86  (2.25)        2.21  (2.93)       2.01  (2.93)
+#     32 → 32, 14 x 14        1.67  (2.25)        1.37  (1.63)       1.38  (1.63)
+#     64 → 64, 16 x 16        2.10  (2.25)        1.94  (2.18)       2.28  (2.18)
+#     128 → 64, 32 x 32       2.33  (2.25)        2.61  (2.18)       2.86  (2.18)
+#
+# The geometric mean of MACs over times is 1.14 for the kernel and 1.08 for the taps: one weight does for both. bf16
+# and GPUs were not measured: there only what needs fewer products of the same kind is folded, nearest by its kernel.
+FOLDED_WEIGHT = 1.15
+TRANSPOSED = {"native": "native", "custom": "custom", "im2col": "col2im", "matrix": "matrix"}  # twins of conv's names
+
+
+class Resize(NamedTuple):
+    """A resize by a factor: of an image, and as the matrix `make(n, *arguments)`, `[s·n, n]`, of an axis."""
+
+    scale: int
+    image: Callable[[Tensor], Tensor]
+    make: Callable[..., Tensor]
+    arguments: tuple[Hashable, ...]
+
+
+def nearest_matrix(size: int, scale: int) -> Tensor:
+    """The matrix `[s·n, n]`, float64, that repeats each pixel of an axis s times."""
+    return torch.eye(size, dtype=torch.float64).repeat_interleave(scale, 0)
+
+
+class Layer(NamedTuple):
+    """What the choice of a form depends on; `size` is that of the input, `algorithm` the convolution's."""
+
+    nearest: bool
+    scale: int
+    kernel_size: int
+    in_channels: int
+    size: tuple[int, int]
+    dtype: torch.dtype
+    device: str
+    algorithm: str
+
+
+def resize_then_convolve(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> Tensor:
+    """`conv(resize(x))`, `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`, in the order that `setting` and `choose_form` say.
+
+    Memory format: the input's. Raises what the definition raises: what it refuses is not folded.
+    """
+    form = _form(input, resize, conv, setting)
+    if form == "definition":
+        output: Tensor = conv(resize.image(input))
+        return output
+    input, weight = _autocast(input), _autocast(conv.weight)
+    if form == "kernel":
+        return _transposed(input, weight, conv, resize.scale)
+    exact = torch.promote_types(input.dtype, torch.float32)  # sums over pixels are not to be rounded to bf16
+    like = torch.empty(0, dtype=exact, device=input.device)
+    rows, columns = (
+        remembered(tap_matrices, resize.make, (size, *resize.arguments), conv.kernel_size[0], like=like)
+        for size in input.shape[2:]
+    )
+    pixels = convolve_resized(input.permute(0, 2, 3, 1), weight, conv.bias, rows, columns)
+    image = pixels.permute(0, 3, 1, 2)
+    return image if is_channels_last(input) else image.contiguous()
+
+
+def choose_form(layer: Layer) -> str:
+    """The form with the fewest MACs for an output value, those of a folded one weighed as measured: `FOLDED_WEIGHT`."""
+    if layer.algorithm not in ("native", "custom"):
+        return "definition"  # which an algorithm that is chosen by its name is there to show
+    k, s, height, width = layer.kernel_size, layer.scale, *layer.size
+    costs = {"definition": float(layer.in_channels * k**2)}
+    if layer.nearest:
+        costs["kernel"] = FOLDED_WEIGHT * layer.in_channels * (k + s - 1) ** 2 / s**2
+    if layer.device == "cpu" and layer.dtype in (torch.float32, torch.float64):  # elsewhere it was not measured
+        costs["taps"] = FOLDED_WEIGHT * (layer.in_channels * k**2 / s**2 + k * width + k * k / s * height)
+    return min(costs, key=lambda form: costs[form])
+
+
+def nearest_kernel(weight: Tensor, scale: int) -> Tensor:
+    """The kernel of the transposed convolution that equals nearest and then a convolution with zero padding k//2.
+
+    `[C_out, C_in, k, k] -> [C_in, C_out, k + s - 1, k + s - 1]`, with stride s and padding k//2: along each axis the
+    flipped kernel convolved with s ones, `V[v] = Σ_{0≤r<s} w[k - 1 - (v - r)]`. For a transposed convolution writes
+    pixel i to `s·i + v - k//2`, and the convolution reads tap t at `o + t - k//2`, where i fills `s·i … s·i + s - 1`.
+    The size is right without output padding: `(n - 1)s - 2·(k//2) + k + s - 1 = s·n`.
+    """
+    kernel_size = weight.shape[2]
+    side = kernel_size + scale - 1
+    with torch.autocast(weight.device.type, enabled=False):
+        spread = remembered(_spread, kernel_size, scale, like=weight.detach())
+        return (weight.flatten(2) @ spread).transpose(0, 1).unflatten(2, (side, side))
+
+
+def _spread(kernel_size: int, scale: int) -> Tensor:
+    """The matrix `[k², (k + s - 1)²]`, float64, that flattened kernels are multiplied with in `nearest_kernel`."""
+    place = torch.arange(kernel_size + scale - 1) - (kernel_size - 1 - torch.arange(kernel_size))[:, None]
+    axis = ((place >= 0) & (place < scale)).to(torch.float64)
+    return torch.kron(axis, axis)
+
+
+def _transposed(input: Tensor, weight: Tensor, conv: Conv2d, scale: int) -> Tensor:
+    """The form `kernel`."""
+    kernel, padding = nearest_kernel(weight, scale), conv.kernel_size[0] // 2
+    channels_last = is_channels_last(input)
+    output = conv_transpose2d(input, kernel, conv.bias, scale, padding, algorithm=TRANSPOSED[conv.algorithm])
+    return output.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def _can_fold(input: Tensor, conv: Conv2d) -> bool:
+    """Whether the input is what both orders take; if not, the definition says what is wrong, or copes."""
+    return (
+        input.dim() == 4
+        and input.shape[1] == conv.in_channels
+        and 0 not in input.shape[1:]
+        and input.is_floating_point()
+        and _autocast(input).dtype == _autocast(conv.weight).dtype
+    )
+
+
+def _form(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> str:
+    if setting == "never" or not _can_fold(input, conv):
+        return "definition"
+    nearest = resize.make is nearest_matrix
+    if setting in FORMS:  # tests and benchmarks ask for one
+        return setting
+    if setting == "always":
+        return "kernel" if nearest else "taps"
+    height, width = input.shape[2:]
+    return choose_form(
+        Layer(
+            nearest,
+            resize.scale,
+            conv.kernel_size[0],
+            conv.in_channels,
+            (height, width),
+            _autocast(input).dtype,
+            input.device.type,
+            conv.algorithm,
+        )
+    )
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    """In autocast's dtype where it is on, but for float64, as a convolution's arguments."""
+    device = tensor.device.type
+    if device == "meta" or not torch.is_autocast_enabled(device) or tensor.dtype == torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(device))
