@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from upsample_lab.compare.result import Run
-from upsample_lab.settings import GROUPS, ConfigError, nearest, rule_of, show
+from upsample_lab.settings import GROUPS, ConfigError, Rule, nearest, rule_of, show
 
 ATTEMPT = re.compile(r"(?P<name>.+-seed\d+-[0-9a-f]{8})(?:-(?P<attempt>\d+))?")
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is installed
@@ -162,24 +162,28 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
         if key == "seed" or (key in ("upsample", "conv") and not has_upsampler):
             continue
         if isinstance(value, Mapping):
-            skipped = _free_settings(key, str(value.get("name", "default")))
-            flat |= {f"{key}.{name}": inner for name, inner in value.items() if name not in skipped}
-        elif key not in _free_settings("", ""):
+            decides = _rules(key, str(value.get("name", "default")))
+            flat |= {f"{key}.{name}": inner for name, inner in value.items() if _decides(decides.get(name), inner)}
+        elif _decides(_rules("", "").get(key), value):
             flat[key] = value
     return {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
 
 
+def _decides(rule: Rule | None, value: Any) -> bool:
+    return rule is None or (rule.identity and value != rule.neutral)
+
+
 @cache
-def _free_settings(group: str, choice: str) -> frozenset[str]:
-    """Settings of a group's choice that change no result; the group "" is the configuration's top level."""
+def _rules(group: str, choice: str) -> Mapping[str, Rule]:
+    """The rules of the settings of a group's choice, by name; the group "" is the configuration's top level."""
     from upsample_lab.config import ExperimentOptions, RunOptions, TrainConfig
 
     single: dict[str, type] = {"": TrainConfig, "experiment": ExperimentOptions, "run": RunOptions}
     schema = single.get(group) or GROUPS.get(group, {}).get(choice)
     if schema is None:
-        return frozenset()
+        return {}
     names = schema.__dataclass_fields__  # type: ignore[attr-defined]
-    return frozenset(name for name in names if (rule := rule_of(schema, name)) is not None and not rule.identity)
+    return {name: rule for name in names if (rule := rule_of(schema, name)) is not None}
 
 
 def layer_name(config: Mapping[str, Any]) -> str:
