@@ -133,12 +133,18 @@ def serve() -> None:
     """Answer each line `[words, log, moment, fault]` with `[status, moments]`."""
     import torch  # noqa: F401  # imported once, for all children
 
+    from PIL import Image
+
     from tests.conftest import load_script
+    from upsample_lab.cli import job  # noqa: F401
+    from upsample_lab.cli.compose import compose_one
     from upsample_lab.cli.main import guarded
     from upsample_lab.data.glyphs import make_glyphs
-    from upsample_lab.training import evaluation, loop, session  # noqa: F401
+    from upsample_lab.training import capsule, determinism, evaluation, loop, session, space  # noqa: F401
 
     main = load_script("train").main
+    compose_one("train", ["data=glyphs"])  # so that no child looks for Hydra's plugins again
+    Image.init()
     make_glyphs(1, 0, 0)  # so that no child draws the digits' masters again
     for line in sys.stdin:
         words, log, moment, fault = json.loads(line)

@@ -29,7 +29,7 @@ SHORT = (
     "trainer.checkpoint_every_steps=3",
     "trainer.reconstruction_count=1",
 )
-KILLS, FULL_DISKS = 20, 10
+KILLS, FULL_DISKS = 20, 4
 
 
 def curves(run: Path) -> dict[str, list[tuple[int, float]]]:

@@ -167,7 +167,7 @@ def _map_array(path: Path, count: int, settings: FolderSettings) -> Tensor:
     if count == 0:
         return torch.empty(shape, dtype=torch.uint8)
     # "c", copy on write: PyTorch knows no read-only tensors, and writing to this one never reaches the file.
-    array = np.load(path, mmap_mode="c", allow_pickle=False)
+    array = np.lib.format.open_memmap(path, mode="c")  # unlike np.load, takes arrays alone: no archive, no pickle
     if array.dtype != np.uint8 or array.shape != shape:
         raise ValueError(f"{path}: {array.dtype} {array.shape}, not uint8 {shape}")
     return torch.from_numpy(array)

@@ -61,7 +61,7 @@ class Watch:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.first: tuple[str, nn.Module] | None = None
+        self.first: str | None = None
         self.largest_output = 0.0
         self._handles: list[Any] = []
 
@@ -84,15 +84,13 @@ class Watch:
 
     def _note(self, name: str, module: nn.Module, output: Tensor) -> None:
         if self.first is None and not output.isfinite().all():
-            self.first = name, module
+            self.first = _described(name, module)  # now, since the update that follows breaks its weights too
         self.largest_output = max(self.largest_output, output.abs().max().item())
 
     def finding(self) -> str:
         """The first module with a non-finite output; else what can be said of the gradients."""
         if self.first is not None:
-            name, module = self.first
-            weights = f", whose largest weight is {_largest(module):.3g}" if list(module.parameters()) else ""
-            return f"the first module with a non-finite output is {name} ({type(module).__name__}){weights}"
+            return f"the first module with a non-finite output is {self.first}"
         outputs = f"no module's output exceeds {self.largest_output:.3g}"
         bad = [
             name
@@ -102,6 +100,11 @@ class Watch:
         if bad:
             return f"{outputs}, but the gradient of {bad[-1]}, the nearest to the output, is not finite"
         return f"{outputs} when the step is repeated, and its gradients are finite"
+
+
+def _described(name: str, module: nn.Module) -> str:
+    weights = f", whose largest weight is {_largest(module):.3g}" if list(module.parameters()) else ""
+    return f"{name} ({type(module).__name__}){weights}"
 
 
 @torch.no_grad()
