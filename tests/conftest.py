@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+# A shell ignores SIGINT for what it starts in the background, and a run leaves an ignored signal ignored: tests that
+# send Ctrl-C, also to processes of their own, want it heeded whatever started them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
