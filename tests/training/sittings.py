@@ -132,7 +132,6 @@ def watch(moments: Moments, folder: str) -> None:
 def serve() -> None:
     """Answer each line `[words, log, moment, fault]` with `[status, moments]`."""
     import torch  # noqa: F401  # imported once, for all children
-
     from PIL import Image
 
     from tests.conftest import load_script
