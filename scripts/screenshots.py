@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the browser belongs to the tests, which are not installed
 
 from tests.browser import BrowserError, Page, open_browser  # noqa: E402
-from upsample_lab.cli.main import OneLineParser  # noqa: E402
+from upsample_lab.cli.main import OneLineParser, guarded  # noqa: E402
 from upsample_lab.settings import ConfigError  # noqa: E402
 from upsample_lab.training.display import SHOW_ALL  # noqa: E402
 
@@ -86,17 +86,11 @@ def take(page: Page, address: str, name: str, to: Path) -> Path:
     return page.screenshot(to / f"tensorboard-{name.replace('_', '-')}.png")
 
 
-def main() -> int:
-    from upsample_lab.cli.main import guarded
-
-    return guarded(_main)
-
-
-def _main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = OneLineParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the runs of an experiment: outputs/<experiment>")
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "images", help="folder of the pictures")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if not any(arguments.folder.glob("**/events.out.tfevents.*")):
         raise ConfigError(f"{arguments.folder}: holds no runs; train some first, e.g. experiment=glyphs_smoke")
     arguments.to.mkdir(parents=True, exist_ok=True)
@@ -110,4 +104,4 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

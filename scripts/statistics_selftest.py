@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from upsample_lab.cli.main import OneLineParser, guarded
 from upsample_lab.compare.coverage import alarm_table, coverage_table
+from upsample_lab.settings import ConfigError
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(words: Sequence[str] | None = None) -> int:
+    parser = OneLineParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000, help="simulated cases a row (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"rewrite the tables of {PAGE.name}")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
+    if arguments.cases < 1:
+        raise ConfigError(f"--cases={arguments.cases}: must be at least 1")
     for name, table in (("coverage", coverage_table(arguments.cases)), ("alarms", alarm_table(arguments.cases))):
         print(f"{table}\n")
         if arguments.write:
             replace_table(name, table)
+    return 0
 
 
 def replace_table(name: str, table: str) -> None:
@@ -29,4 +35,4 @@ def replace_table(name: str, table: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -64,6 +64,8 @@ SCRIPTS: dict[str, Callable[[Sequence[str]], int]] = {
     "benchmark": _with_argv("benchmark"),
     "generate_docs": _with_argv("generate_docs"),
     "metrics_selftest": _with_argv("metrics_selftest"),
+    "screenshots": _with_argv("screenshots"),
+    "statistics_selftest": _with_argv("statistics_selftest"),
 }
 
 
@@ -254,6 +256,12 @@ BY_HAND: list[Case] = [
     ("metrics_selftest", ["--data-root", "{here}"]),
     ("metrics_selftest", ["--data-root", "/dev/null"]),
     ("metrics_selftest", ["extra"]),
+    ("screenshots", []),
+    ("screenshots", ["nowhere"]),
+    ("screenshots", ["{here}", "--too=x"]),
+    ("statistics_selftest", ["extra"]),
+    ("statistics_selftest", ["--cases=many"]),
+    ("statistics_selftest", ["--cases=0"]),
 ]  # fmt: skip
 
 CASES = [*all_schema_cases(), *BY_HAND]
