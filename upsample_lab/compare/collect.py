@@ -166,7 +166,7 @@ def judged(
         pareto=pareto,
         curves=_curves(metrics, ordered, histories, config.confidence),
         regions=region_errors(figures),
-        provenance=provenance_of(ordered, seeds, found.root, command),
+        provenance=provenance_of(ordered, seeds, command),
         verdict=overall_verdict(metrics, estimates, differences, rankings, agreement, artifact, pareto, costs),
         caveats=(*caveats, *_one_seed(seeds), *STANDING_CAVEATS),
         left_out=(*found.left_out, *_unpaired(groups, seeds), *without_images),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from upsample_lab.compare.result import Provenance, Run
 from upsample_lab.compare.variants import Group
-from upsample_lab.settings import CONFIG_DIR
 
 
-def provenance_of(groups: Sequence[Group], seeds: Sequence[int], root: Path, compare_command: str) -> Provenance:
+def provenance_of(groups: Sequence[Group], seeds: Sequence[int], compare_command: str) -> Provenance:
     runs = [run for group in groups for run in group.runs if run.seed in seeds]
     data = _part(runs[0], "data")
     notes = dict.fromkeys(str(note) for run in runs for note in _part(run, "data").get("notes", ()))
@@ -22,20 +20,18 @@ def provenance_of(groups: Sequence[Group], seeds: Sequence[int], root: Path, com
         clean=all(git.get("clean") is True for git in gits),
         machines=_distinct(_machine(run) for run in runs),
         packages=_packages(runs),
-        command=repeating_command(groups, seeds, root),
+        command=repeating_command(groups, seeds),
         compare_command=compare_command,
         data=str(data.get("name", "")),
         data_note="; ".join(notes),
     )
 
 
-def repeating_command(groups: Sequence[Group], seeds: Sequence[int], root: Path) -> str:
+def repeating_command(groups: Sequence[Group], seeds: Sequence[int]) -> str:
     """A line a variant, each a sweep over the seeds, from the commands that the runs kept.
 
-    An experiment that is a preset is one line.
+    Not the name of a preset, even where the experiment is called like one: its settings can have been overridden.
     """
-    if (CONFIG_DIR / "experiment" / f"{root.name}.yaml").is_file() and root.name != "default":
-        return f"python scripts/train.py -m experiment={root.name}"
     return "\n".join(filter(None, (_sweep(group.runs[0], seeds) for group in groups)))
 
 
