@@ -26,7 +26,7 @@ PAGES = {  # TensorBoard's own names: what must be on the page before it is take
     "hparams": "tf-hparams-table-view",
     "images": "img",
 }
-READY_SEC = 90.0  # a busy machine takes its time
+READY_SEC = 240.0  # a busy machine takes its time
 SETTLE_SEC = 8.0  # pictures and rows come one by one
 
 
