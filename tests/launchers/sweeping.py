@@ -104,11 +104,15 @@ def status(run: Path) -> dict[str, Any]:
 
 
 def running(folder: Path) -> list[Path]:
-    """The runs that are in the middle: some steps are done and in a checkpoint, and many are not."""
+    """The runs that are in the middle: some steps are done and in a checkpoint, and many are not.
+
+    A worker that was killed leaves `running` behind, so its process must be there too.
+    """
     return [
         run
         for run in runs_in(folder)
         if status(run)["state"] == "running"
+        and Path(f"/proc/{status(run)['pid']}").exists()
         and 0 < steps_done(run) < STEPS * 3 / 4
         and any(run.glob("checkpoints/last*"))
     ]
