@@ -24,7 +24,8 @@ from upsample_lab.benchmark.baselines import BATCHES, UPSAMPLERS, baseline
 from upsample_lab.benchmark.table import Goal, Table
 from upsample_lab.benchmark.timing import DTYPES, interleaved_ms, left_out, machine, quartiles, usable_dtypes
 from upsample_lab.benchmark.trainings import advance, make_config, make_training, random_images
-from upsample_lab.config import load_option
+from upsample_lab.upsamplers import UPSAMPLERS as LAYERS
+from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 IMAGE_COUNT = 20_000
 GOALS = {  # (conv, type): at least so many times the tutorial's speed
@@ -114,7 +115,7 @@ def ways(upsamplers: Sequence[str], dtypes: Sequence[str]) -> list[Way]:
 
 def folds(upsample: str) -> tuple[str, ...]:
     """The values of `upsample.fold` to compare; the empty one where the upsampler has nothing to fold."""
-    return ("auto", "never") if hasattr(load_option("upsample", upsample), "fold") else ("",)
+    return ("auto", "never") if issubclass(LAYERS[upsample], ResizeConvolution) else ("",)
 
 
 def measure(chosen: Sequence[Way], batch: int, repeats: int, steps: int, device: str) -> Measured:
