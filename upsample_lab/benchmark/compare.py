@@ -13,10 +13,11 @@ from pathlib import Path
 
 from upsample_lab.benchmark.synthetic_runs import write_experiment
 from upsample_lab.benchmark.table import Table
-from upsample_lab.benchmark.timing import machine
+from upsample_lab.benchmark.timing import machine, peak_memory_mib
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 TEST_IMAGES = 2000
+POLL_SEC = 0.02
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,15 @@ def measure(output_root: Path, name: str, rounds: int) -> CompareRow:
         log, started = output_root / "log", time.monotonic()
         with log.open("w") as screen:
             pid = subprocess.Popen([*command, "report=false"], stdout=screen, stderr=screen).pid
-            _, status, usage = os.wait4(pid, 0)  # what the kernel says of this child alone
+            ended, peak = 0, 0.0
+            while not ended:
+                peak = max(peak, peak_memory_mib(pid))
+                ended, status, usage = os.wait4(pid, os.WNOHANG)  # what the kernel says of this child alone
+                time.sleep(POLL_SEC)
         if status != 0:
             raise RuntimeError(f"{' '.join(command)} failed: {log.read_text().strip()}")
         times.append(time.monotonic() - started)
         busy.append(usage.ru_utime + usage.ru_stime)
-        memory.append(usage.ru_maxrss / 1024)
+        memory.append(peak)
     middle = rounds // 2
     return CompareRow(name, sorted(times)[middle], sorted(busy)[middle], max(memory))

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from upsample_lab.benchmark.table import Table
-from upsample_lab.benchmark.timing import machine
+from upsample_lab.benchmark.timing import machine, peak_memory_mib
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 SETTINGS = ("data.fallback=null", "trainer.max_steps=20", "trainer.log_every_steps=1")
@@ -67,18 +67,19 @@ def first_step(words: tuple[str, ...]) -> tuple[float, float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(SCRIPT), *words, *SETTINGS, f"output_root={folder}"]
-        log, seconds, ended = Path(folder) / "log", None, 0
+        log, seconds, ended, peak = Path(folder) / "log", None, 0, 0.0
         started = time.monotonic()
         with log.open("w") as errors:
             pid = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors).pid
         while not ended:
-            ended, status, usage = os.wait4(pid, os.WNOHANG)  # what the kernel says of this child alone
+            peak = max(peak, peak_memory_mib(pid))
+            ended, status = os.waitpid(pid, os.WNOHANG)
             if seconds is None and _has_stepped(Path(folder)):
                 seconds = time.monotonic() - started
             time.sleep(POLL_SEC)
         if status != 0 or seconds is None:
             raise RuntimeError(f"{' '.join(command)} failed: {log.read_text().strip()}")
-        return seconds, usage.ru_maxrss / 1024
+        return seconds, peak
 
 
 def _has_stepped(folder: Path) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 MEBIBYTE = 1 << 20
-RUSAGE_BYTES = 1024  # Linux gives kibibytes
 
 
 class Answer(NamedTuple):
@@ -80,6 +78,7 @@ class Worker:
 
 
 def main() -> None:
+    from upsample_lab.benchmark.timing import peak_memory_mib
     from upsample_lab.benchmark.trainings import advance, make_training, random_images
 
     image_count, *words = sys.argv[1:]
@@ -91,8 +90,7 @@ def main() -> None:
             advance(training, int(line))
             training.sums.values.sum().item()  # waits for the device
             seconds = time.perf_counter() - started
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RUSAGE_BYTES / MEBIBYTE
-            print(json.dumps(Answer(seconds, peak)._asdict()), flush=True)
+            print(json.dumps(Answer(seconds, peak_memory_mib())._asdict()), flush=True)
 
 
 if __name__ == "__main__":
