@@ -2,9 +2,9 @@
 
 To be read in this order: `geometry` (where a tap falls), `definition` (three loops over taps), `algorithms` (the three
 readings of one trilinear form), `autograd` (whose derivatives are each other), then one file an algorithm: `matrix`,
-`im2col`, `zero_insert`, `polyphase`, and `blocks`, the fast one. `functional`, `checks`, `layout` and `modules` give
-them torch's face; `hardware` says what the processor can do. `arithmetic` counts: sizes, receptive fields, parameters,
-multiplications, and which layers invert which.
+`im2col`, `zero_insert`, `polyphase`, and `blocks`, the fast one; `native` calls PyTorch's. `functional`, `checks`,
+`layout` and `modules` give them torch's face; `hardware` says what the processor can do. `arithmetic` counts: sizes,
+receptive fields, parameters, multiplications, and which layers invert which.
 """
 
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS
@@ -21,6 +21,7 @@ from .functional import conv2d, conv_transpose2d
 from .hardware import has_fast_bf16
 from .matrix import conv_matrix
 from .modules import Conv2d, ConvTranspose2d
+from .native import transformed_or_traced
 
 __all__ = [
     "CONV2D_ALGORITHMS",
@@ -38,4 +39,5 @@ __all__ = [
     "inverting_output_padding",
     "plan_sizes",
     "receptive_field",
+    "transformed_or_traced",
 ]

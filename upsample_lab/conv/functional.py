@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, SupportsIndex
+from collections.abc import Sequence
+from typing import SupportsIndex
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import autograd
+from . import autograd, native
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
 from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d, check_dtype, check_tensors
 from .geometry import Geometry, Pair
-from .hardware import has_fast_bf16
 from .layout import in_result_format
 
 IntOrPair = SupportsIndex | Sequence[SupportsIndex]
@@ -48,7 +47,7 @@ def conv2d(
     check_conv2d("conv2d", input, weight, bias, g)
     check_dtype("conv2d", input.dtype, algorithm, transposed=False, dilated=dilation != (1, 1))
     if algorithm == "native":
-        return _native(F.conv2d, input, weight, bias, g.stride, g.padding, g.dilation, g.groups)
+        return native.convolve(input, weight, bias, g)
     images = input.unsqueeze(0) if input.dim() == 3 else input
     size = g.output_size(_size(images), _size(weight))
     output = autograd.convolve(images, weight, bias, size, g, algorithm)
@@ -91,25 +90,12 @@ def conv_transpose2d(
     check_conv_transpose2d("conv_transpose2d", input, weight, bias, extra, g)
     check_dtype("conv_transpose2d", input.dtype, algorithm, transposed=True, dilated=g.dilation != (1, 1))
     if algorithm == "native":
-        return _native(F.conv_transpose2d, input, weight, bias, g.stride, g.padding, extra, g.groups, g.dilation)
+        return native.convolve_transposed(input, weight, bias, g, extra)
     images = input.unsqueeze(0) if input.dim() == 3 else input
     size = g.transposed_size(_size(images), _size(weight), extra)
     output = autograd.convolve_transposed(images, weight, bias, size, g, algorithm)
     output = in_result_format(output, images, weight)
     return output.squeeze(0) if input.dim() == 3 else output
-
-
-def _native(function: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
-    """PyTorch's kernel. Bfloat16 on a CPU without units for it is computed in float32, and rounded where units would.
-
-    PyTorch's kernels do it in loops, some hundred times slower. Operands, results and gradients are rounded to bfloat16
-    and sums are kept in float32, as in the units, so the result is theirs but for the order of the sums.
-    """
-    if input.dtype != torch.bfloat16 or has_fast_bf16(input.device):
-        return function(input, weight, bias, *rest)
-    exact = (input.float(), weight.float(), None if bias is None else bias.float())
-    with torch.autocast(input.device.type, enabled=False):
-        return function(*exact, *rest).to(input.dtype)
 
 
 def _pad_by_name(input: Tensor, weight: Tensor, name: str, stride: Pair, dilation: Pair) -> tuple[Tensor, Pair]:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from upsample_lab.conv import Conv2d
+from upsample_lab.conv import Conv2d, transformed_or_traced
 
 Plane = tuple[slice, slice]
 
@@ -55,14 +55,13 @@ class GreyOutput(Conv2d):
         return (
             self.out_channels == 1
             and self.algorithm in ("native", "custom")
-            and not torch._C._are_functorch_transforms_active()  # vmap cannot tell a memory format
+            and not transformed_or_traced()  # vmap cannot tell a memory format
             and input.ndim == 4
             and input.device.type == "cpu"
             and input.dtype == self.weight.dtype
             and input.dtype in (torch.float32, torch.float64)
             and input.is_contiguous(memory_format=torch.channels_last)
             and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
         )
 
 
