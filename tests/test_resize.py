@@ -18,6 +18,7 @@ from upsample_lab.resize import (
     interpolation_matrix,
     is_channels_last,
     phase_taps,
+    remembered,
     resample,
     resize,
 )
@@ -128,6 +129,13 @@ def test_trains_after_inference_mode(size: int, mode: str) -> None:
     input = random_image(1, 1, size, 3).requires_grad_()
     resize(input, scale, mode=mode).sum().backward()
     assert input.grad is not None
+
+
+def test_what_is_remembered_within_a_transform_serves_outside_of_it() -> None:
+    input = random_image(1, 1, 5, 3)
+    torch.func.grad(lambda image: resize(image, 11, mode="bicubic").sum())(input)  # a scale of no other test
+    matrix = remembered(interpolation_matrix, 5, 11, KERNELS["bicubic"], False, like=input)
+    assert not torch._C._functorch.is_functorch_wrapped_tensor(matrix)
 
 
 @pytest.mark.parametrize("mode", MODES)

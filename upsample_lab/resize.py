@@ -178,7 +178,11 @@ def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) 
         if len(_matrices) == REMEMBERED:
             del _matrices[next(iter(_matrices))]
         with torch.inference_mode(False):  # else a matrix first used in inference could not be trained through later
-            _matrices[key] = make(*arguments).to(like.device, like.dtype)
+            matrix = make(*arguments).to(like.device, like.dtype)
+        if not torch.compiler.is_compiling():
+            while torch._C._functorch.is_functorch_wrapped_tensor(matrix):  # made within a transform of torch.func
+                matrix = torch._C._functorch.get_unwrapped(matrix)
+        _matrices[key] = matrix
     return _matrices[key]
 
 
