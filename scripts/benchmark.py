@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from upsample_lab.benchmark import ceilings, compare, conv, epoch, fold, gpu, loader, startup, sweep, train
+from upsample_lab.benchmark import ceilings, compare, conv, epoch, fold, gpu, loader, options, startup, sweep, train
 from upsample_lab.benchmark.page import insert, page
 from upsample_lab.benchmark.table import Table, goals_markdown
 from upsample_lab.cli.main import OneLineParser, guarded
@@ -22,6 +22,7 @@ SUITES = {
     "fold": fold,
     "conv": conv,
     "loader": loader,
+    "options": options,
     "epoch": epoch,
     "sweep": sweep,
     "startup": startup,

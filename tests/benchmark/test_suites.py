@@ -17,6 +17,7 @@ WITHIN_A_PROCESS = {  # suite: what makes it small
     "train": ["--quick", "--upsamplers", "nearest"],
     "conv": ["--quick"],
     "fold": ["--quick"],
+    "options": ["--quick"],
 }
 
 
@@ -82,8 +83,14 @@ def test_epochs_in_proportion_lie_on_the_line(monkeypatch: pytest.MonkeyPatch) -
 def test_a_pair_counts_the_images_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "Worker", Still)
     table = sweep.run(argparse.Namespace(quick=False, repeats=2, steps=10, convs=["native"]))
-    (goal,) = table.goals
-    assert goal.value == pytest.approx(2 * 0.01 / 0.015)
+    alone, wide = table.goals
+    assert alone.value == pytest.approx(2)
+    assert wide.value == pytest.approx(2 * 0.01 / 0.015)
+
+
+def test_an_epoch_is_the_sum_of_its_parts() -> None:
+    parts = [worker.Answer(seconds, peak) for seconds, peak in [(1, 5), (2, 7), (3, 6), (4, 8), (5, 9)]]
+    assert epoch.epochs_of(parts, 2) == [worker.Answer(3, 7), worker.Answer(7, 8)]
 
 
 def test_a_worker_makes_steps_and_ends() -> None:

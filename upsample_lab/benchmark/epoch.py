@@ -1,6 +1,7 @@
 """The time of an epoch against the number of images, which is a straight line, and memory, which is flat.
 
-Each number of images has a process of its own; the processes take turns, an epoch at a time. `from the line` is how far
+Each number of images has a process of its own; the processes take turns, a few steps at a time, so that each of them
+sees the same of whatever else the machine does, and an epoch is the sum of its parts. `from the line` is how far
 the median lies from the straight line that fits all medians best; `memory beyond the images` is the most memory that
 the process ever had, without the bytes of the images themselves.
 """
@@ -21,13 +22,14 @@ IMAGE_COUNTS = (4_000, 8_000, 12_000, 16_000)
 QUICK_COUNTS = (256, 512)
 BATCH = 100  # divides every number of images: an epoch reads all of them
 WARMUP_STEPS = 5
+PARTS = 4  # of the shortest epoch
 WORDS = ("conv=native", "upsample=nearest")
 FARTHEST = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this suite."""
-    parser.add_argument("--repeats", type=int, default=5, help="epochs of each (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="epochs of the longest (default: %(default)s)")
     parser.add_argument("--images", type=int, nargs="+", default=list(IMAGE_COUNTS), help="numbers of images")
     parser.add_argument("--quick", action="store_true", help="short epochs, to see that all of it works")
 
@@ -66,17 +68,27 @@ def run(arguments: argparse.Namespace) -> Table:
 
 
 def measure(counts: list[int], repeats: int) -> dict[int, list[Answer]]:
-    """An epoch of each number of images in turn, after a few steps to warm up."""
+    """Epochs of each number of images, in parts that take turns: ``repeats`` of the longest, and more of the others."""
+    part = max(1, min(counts) // BATCH // PARTS)
+    turns = repeats * -(-max(counts) // (BATCH * part))
     with ExitStack() as stack:
         words = (*WORDS, f"trainer.batch_size={BATCH}", "trainer.device=cpu")
         workers = {count: stack.enter_context(Worker(count, None, words)) for count in counts}
         for worker in workers.values():
             worker.wait_until_ready()
-        answers: dict[int, list[Answer]] = {count: [] for count in counts}
-        for round_index in range(1 + repeats):
+        for worker in workers.values():
+            worker.tell(WARMUP_STEPS)
+            worker.answer()
+        parts: dict[int, list[Answer]] = {count: [] for count in counts}
+        for _ in range(turns):
             for count, worker in workers.items():
-                worker.tell(count // BATCH if round_index else WARMUP_STEPS)
-                answer = worker.answer()
-                if round_index:
-                    answers[count].append(answer)
-    return answers
+                worker.tell(part)
+                parts[count].append(worker.answer())
+    return {count: epochs_of(own, max(1, count // BATCH // part)) for count, own in parts.items()}
+
+
+def epochs_of(parts: list[Answer], each: int) -> list[Answer]:
+    """Sums of so many parts in a row; what is left over is no epoch, and is left out."""
+    starts = range(0, len(parts) - each + 1, each)
+    groups = [parts[start : start + each] for start in starts]
+    return [Answer(sum(part.seconds for part in group), max(part.peak_mib for part in group)) for group in groups]

@@ -37,7 +37,7 @@ SHAPES = (Shape(64, 32, 7), Shape(32, 32, 14), Shape(64, 64, 16), Shape(128, 64,
 """The default decoder's two on MNIST's images, and two of wider decoders on 32 x 32 images."""
 
 
-FOLDS = ("auto", "always", "kernel", "taps")
+FOLDS = ("auto", "always", "kernel", "taps", "filter")
 """What is measured against `never`: the settings, and the forms of `upsamplers/_fold.py` by name."""
 
 
