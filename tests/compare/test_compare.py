@@ -19,13 +19,15 @@ from tests.conftest import load_script
 from upsample_lab.benchmark.synthetic_runs import COMMIT, write_experiment
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import run_script
-from upsample_lab.compare.catalogue import CATALOGUE
+from upsample_lab.compare.catalogue import CATALOGUE, metric_of
 from upsample_lab.compare.collect import compare
 from upsample_lab.compare.output import write_tables
+from upsample_lab.compare.provenance import provenance_of
 from upsample_lab.compare.reading import deciding
 from upsample_lab.compare.refusals import changed_between, code_difference
 from upsample_lab.compare.result import Comparison, Run
-from upsample_lab.compare.variants import group_runs
+from upsample_lab.compare.variants import Group, group_runs
+from upsample_lab.compare.verdicts import difference_verdict
 from upsample_lab.config import CompareConfig, TrainConfig
 from upsample_lab.models import ConvolutionalAutoencoder
 from upsample_lab.settings import ConfigError, choices
@@ -116,6 +118,13 @@ def test_pairing_by_seed_shows_what_the_spread_of_the_runs_would_hide(made: Path
     assert pair.low < pair.bootstrap_low < pair.bootstrap_high < pair.high
     assert pair.verdict.startswith("deconv k4 has the better PSNR than nearest, by 1.98 dB (")
     assert pair.more_seeds is None
+
+
+def test_an_interval_that_ends_at_zero_is_told_to_lie_above_it() -> None:
+    """A step-down test knows the direction of what it rejects in a later step, and bounds its size by zero."""
+    psnr = metric_of("test/psnr_db")
+    words = difference_verdict(psnr, "b", "a", (-0.3, -0.64, 0.0), True, None, 5)
+    assert words == "a has the better PSNR than b, by 0.30 dB (above 0 to 0.64 dB)."
 
 
 def test_what_is_not_shown_is_told_with_the_seeds_that_it_would_take(made: Path) -> None:
@@ -404,6 +413,11 @@ def test_a_folder_that_cannot_be_written(made: Path, tmp_path: Path) -> None:
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Code
+
+
+def test_an_image_folder_is_told_by_its_name() -> None:
+    run = Run(Path("run"), 0, {"data": {"path": "my/pictures"}}, {}, {"data": {"name": "image_folder"}})
+    assert provenance_of([Group("a", "a", {}, (run,))], [0], "").data == "the image folder pictures"
 
 
 def run_of(**capsule: Any) -> Run:

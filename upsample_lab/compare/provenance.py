@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from upsample_lab.compare.result import Provenance, Run
@@ -22,7 +23,7 @@ def provenance_of(groups: Sequence[Group], seeds: Sequence[int], compare_command
         packages=_packages(runs),
         command=repeating_command(groups, seeds),
         compare_command=compare_command,
-        data=str(data.get("name", "")),
+        data=_data_name(runs[0], str(data.get("name", ""))),
         data_note="; ".join(notes),
     )
 
@@ -44,6 +45,13 @@ def _sweep(run: Run, seeds: Sequence[int]) -> str:
         return ""
     settings = [word for word in words[2:] if word != "-m" and not word.startswith("seed=")]
     return shlex.join([*words[:2], "-m", *settings, f"seed={','.join(map(str, seeds))}"])
+
+
+def _data_name(run: Run, name: str) -> str:
+    """The dataset's name; that of an image folder says which one."""
+    settings = run.config.get("data")
+    path = settings.get("path") if isinstance(settings, Mapping) else None
+    return f"the image folder {PurePath(path).name}" if name == "image_folder" and isinstance(path, str) else name
 
 
 def _machine(run: Run) -> str:

@@ -23,7 +23,7 @@ def difference_verdict(
         of_interest = "" if abs(mean) >= metric.smallest_of_interest else ", less than is of interest"
         return (
             f"{better} has the better {metric.title} than {worse}, by {shown(metric, abs(mean))} "
-            f"({shown(metric, near)} to {shown(metric, far)}){of_interest}."
+            f"({shown(metric, near) if near else 'above 0'} to {shown(metric, far)}){of_interest}."
         )
     nothing = f"No difference in {metric.title} between {first} and {second} shown with {_seeds(seeds)}"
     return f"{nothing}; {more_needed(metric, more, seeds)}."
