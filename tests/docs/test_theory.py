@@ -564,6 +564,19 @@ def test_any_resize_then_convolution_is_products_at_the_small_size_then_sums(s: 
         same(total, conv2d((resize @ y @ resize.T)[None, None], w, padding=p)[0, 0])  # type: ignore[arg-type]
 
 
+@formula(40)
+@pytest.mark.parametrize("k", [3, 5], ids="k{}".format)
+@pytest.mark.parametrize("s", [2, 3])
+def test_nearest_then_convolution_is_a_small_transposed_convolution_then_a_box(s: int, k: int) -> None:
+    w, y = rand(4, 3, k, k), rand(1, 3, 5, 5)
+    index = torch.arange(5 * s) // s
+    expected = conv2d(y[:, :, index][:, :, :, index], w, padding=k // 2)
+    small = conv_transpose2d(y, w.flip(2, 3).transpose(0, 1), stride=s)  # whole: as wide as the zeros and the kernel
+    box = torch.ones(4, 1, s, s, dtype=torch.float64)
+    inside = slice(k // 2, k // 2 + 5 * s)
+    same(F.conv2d(small, box, padding=s - 1, groups=4)[:, :, inside, inside], expected)
+
+
 def test_blurred_layers_would_cost_more_in_one_as_the_page_says() -> None:
     plain, larger = (A.conv_transpose_macs_per_pixel(1, 1, kernel_size, 2) for kernel_size in (4, 4 + 2))
     blur = 2 * 3  # taps, along each axis
@@ -590,6 +603,7 @@ def test_costs_in_the_folding_table() -> None:
         (Fraction(A.conv_macs_per_pixel(1, 1, 1)), Fraction(1, 4)),
         (full, folded(3 + 2 - 1)),
         (full, folded(3)),  # as many as the transposed convolution with the kernel itself
+        (full, folded(3)),
     ]
     table = PAGE.split("## 13.")[1].split("\n\n")[2]
     stated = [(Fraction(a), Fraction(b)) for a, b in re.findall(r"\| ([\d.]+) → ([\d.]+)(?: a channel)? \|", table)]

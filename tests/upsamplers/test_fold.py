@@ -31,11 +31,14 @@ from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 from upsample_lab.upsamplers._taps import tap_matrices
 
 FOLDABLE = [*(name for name, cls in UPSAMPLERS.items() if issubclass(cls, ResizeConvolution)), "bilinear_additive"]
-FORMS = [("nearest", "kernel"), *((name, "taps") for name in FOLDABLE)]
+FORMS = [
+    ("nearest", "kernel"),
+    *((name, "taps") for name in FOLDABLE),
+    *((name, "filter") for name in FOLDABLE if name != "fourier"),  # whose filter is as long as the image
+]
 forms = pytest.mark.parametrize(("name", "form"), FORMS, ids=[f"{name}-{form}" for name, form in FORMS])
-two_forms = pytest.mark.parametrize(
-    ("name", "form"), [("nearest", "kernel"), ("bilinear", "taps")], ids=["kernel", "taps"]
-)
+FEW_FORMS = [("nearest", "kernel"), ("bilinear", "taps"), ("nearest", "filter"), ("bilinear", "filter")]
+few_forms = pytest.mark.parametrize(("name", "form"), FEW_FORMS, ids=[f"{name}-{form}" for name, form in FEW_FORMS])
 SIZES = [(1, 1), (1, 4), (5, 3)]
 KERNEL_SIZES = (1, 3, 5, 9)
 
@@ -106,7 +109,7 @@ def test_an_empty_batch_and_frozen_parts(name: str, form: str) -> None:
     same([*torch.autograd.grad(folded(input.detach()).square().sum(), [*folded.parameters()])], [*whole[1:]])
 
 
-@two_forms
+@few_forms
 def test_second_derivatives(name: str, form: str) -> None:
     _, folded = pair(name, form)
     names = [key for key, _ in folded.named_parameters()]
@@ -118,7 +121,7 @@ def test_second_derivatives(name: str, form: str) -> None:
     assert torch.autograd.gradgradcheck(call, [leaf.clone().requires_grad_() for leaf in leaves], fast_mode=True)
 
 
-@two_forms
+@few_forms
 def test_function_transforms(name: str, form: str) -> None:
     """Gradients image by image, layers by layers, and forward derivatives: what torch.func asks of an operator."""
     plain, folded = pair(name, form)
@@ -190,7 +193,7 @@ def test_autocast(name: str, form: str) -> None:
 
 
 @pytest.mark.slow
-@two_forms
+@few_forms
 def test_compiles_and_exports_whole(name: str, form: str) -> None:
     plain, folded = pair(name, form)
     input = image(3, 4)
@@ -215,7 +218,7 @@ def test_custom_algorithms_call_no_kernel_of_torch(name: str, form: str) -> None
 
 
 @pytest.mark.parametrize("algorithm", ["native", "matrix", "im2col"])
-@two_forms
+@few_forms
 def test_every_algorithm_folds(name: str, form: str, algorithm: str) -> None:
     plain, _ = pair(name, form)
     folded = build(name, algorithms=Algorithms(algorithm, "custom"))
@@ -224,7 +227,7 @@ def test_every_algorithm_folds(name: str, form: str, algorithm: str) -> None:
     same(derivatives(folded, input), derivatives(plain, input))
 
 
-@two_forms
+@few_forms
 @pytest.mark.parametrize(
     "input", [image(3, 3, channels=5), image(3, 3).float(), image(3, 3)[:, :, :0], image(3, 3).long()], ids=str
 )
@@ -289,6 +292,8 @@ def layer(**changed: Any) -> Layer:
         "dtype": torch.float32,
         "device": "cpu",
         "algorithm": "native",
+        "filter_size": None,
+        "channels_last": True,
     }
     return Layer(**{**usual, **changed})
 
@@ -304,8 +309,11 @@ def layer(**changed: Any) -> Layer:
         ({"nearest": True, "device": "cuda"}, True),
         ({"in_channels": 2}, False),  # so few products that the sums over pixels cost more
         ({"size": (256, 256)}, False),  # sums over axes so long that most of the matrix is zeros
+        ({"size": (256, 256), "filter_size": 4}, True),  # which a filter costs nothing
+        ({"size": (256, 256), "filter_size": 4, "algorithm": "custom"}, False),
         ({"dtype": torch.bfloat16}, False),
-        ({"device": "cuda"}, False),
+        ({"dtype": torch.bfloat16, "filter_size": 4}, False),
+        ({"device": "cuda", "filter_size": 4}, False),
         ({"algorithm": "matrix"}, False),
         ({"nearest": True, "algorithm": "im2col"}, False),
     ],
@@ -313,6 +321,22 @@ def layer(**changed: Any) -> Layer:
 )
 def test_auto_folds_where_it_was_measured_to_pay(changed: dict[str, Any], folds: bool) -> None:
     assert (choose_form(layer(**changed)) != "definition") == folds
+
+
+@pytest.mark.parametrize(
+    ("changed", "form"),
+    [
+        ({"nearest": True, "filter_size": 2}, "filter"),
+        ({"nearest": True, "filter_size": 2, "in_channels": 32, "size": (14, 14)}, "filter"),
+        ({"nearest": True, "filter_size": 2, "in_channels": 32, "channels_last": False}, "kernel"),
+        ({"filter_size": 4}, "taps"),
+        ({"filter_size": 4, "size": (64, 64)}, "filter"),
+        ({"filter_size": 4, "size": (7, 7)}, "taps"),
+    ],
+    ids=str,
+)
+def test_auto_takes_the_form_that_was_measured_to_be_fastest(changed: dict[str, Any], form: str) -> None:
+    assert choose_form(layer(**changed)) == form
 
 
 @pytest.mark.parametrize("name", FOLDABLE)

@@ -1,7 +1,7 @@
 """A fixed resize and the convolution after it, computed in a cheaper order: `upsample.fold`.
 
 Both are linear, so the two are one linear map, and which way it is computed is a question of speed alone. There are
-three ways, equal in value and in every gradient but for rounding, borders included; the parameters are the
+four ways, equal in value and in every gradient but for rounding, borders included; the parameters are the
 convolution's own:
 
     definition  the image is resized, and the large image convolved: C_in·C_out·k² MACs for an output pixel
@@ -9,6 +9,8 @@ convolution's own:
                 with s x s ones: C_in·C_out·(k + s - 1)²/s²
     taps        for any resize: products of the small image with every tap, then sums over pixels: C_in·C_out·k²/s², and
                 what `_taps.py` says for the sums
+    filter      where the resize is the same filter everywhere, all but fourier: one transposed convolution, stride s,
+                with the convolution's own kernel, then that filter: C_in·C_out·k²/s² and L² a channel (`_filter.py`)
 
 What cannot be folded, or would gain nothing, and runs by its definition whatever the setting:
 
@@ -32,24 +34,30 @@ from torch import Tensor
 
 from upsample_lab.conv import Conv2d, conv_transpose2d
 from upsample_lab.resize import is_channels_last, remembered
+from upsample_lab.upsamplers._filter import TWIN, as_interpolation, convolve_filtered, nearest_matrix
 from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
 
-FORMS = ("definition", "kernel", "taps")
+FORMS = ("definition", "kernel", "taps", "filter")
 
 # What a MAC of a folded form costs over one of the definition, forward and backward. Of `scripts/benchmark.py fold
-# --folds kernel taps`, on one thread of an AVX2 processor, timed by its CPU clock, float32, NHWC, native, scale 2,
-# kernel 3, batch 64 (the last row 16): times as fast as the definition, and in brackets the quotient of the MACs.
+# --convs native --folds kernel taps filter`, on one thread of an AVX2 processor, timed by its CPU clock, float32, NHWC,
+# scale 2, kernel 3, batch 64: times as fast as the definition, and in brackets the quotient of the MACs.
 #
-#     channels, input      nearest by kernel    nearest by taps    bilinear by taps
-#     64 → 32, 7 x 7          1.86  (2.25)        2.21  (2.93)       2.01  (2.93)
-#     32 → 32, 14 x 14        1.67  (2.25)        1.37  (1.63)       1.38  (1.63)
-#     64 → 64, 16 x 16        2.10  (2.25)        1.94  (2.18)       2.28  (2.18)
-#     128 → 64, 32 x 32       2.33  (2.25)        2.61  (2.18)       2.86  (2.18)
+#     channels, input      nearest by kernel    by taps        by filter    bilinear by taps    by filter
+#     64 → 32, 7 x 7          1.91  (2.25)      2.27  (2.93)     2.32         2.34  (2.93)        1.25
+#     32 → 32, 14 x 14        1.96  (2.25)      1.47  (1.63)     2.30         1.57  (1.63)        1.45
+#     64 → 64, 16 x 16        2.11  (2.25)      2.01  (2.18)     2.79         2.13  (2.18)        1.88
+#     128 → 64, 16 x 16       2.26  (2.25)      2.65  (3.00)     3.33         3.10  (3.00)        2.42
 #
-# The geometric mean of MACs over times is 1.14 for the kernel and 1.08 for the taps: one weight does for both. bf16
-# and GPUs were not measured: there only what needs fewer products of the same kind is folded, nearest by its kernel.
+# MACs over times is 1.02 to 1.29, so one weight does for kernel and taps. What the filter costs is the straight line
+# through those figures and bicubic's: a MAC of the transposed convolution as much as one of the definition; the filter
+# as much as 50 MACs an output value and 4 a tap, since it is memory that it waits for. On two threads, larger images:
+# bilinear 64 → 64, 64 x 64: taps 1.2, filter 2.8; nearest: kernel 2.7, filter 3.3. In NCHW the filter takes longer
+# (nearest 32 → 32, 14 x 14: kernel 1.8, filter 1.3). bf16 and GPUs were not measured: there only what needs fewer
+# products of the same kind is folded, nearest by its kernel.
 FOLDED_WEIGHT = 1.15
-TRANSPOSED = {"native": "native", "custom": "custom", "im2col": "col2im", "matrix": "matrix"}  # twins of conv's names
+FILTER_PASS, FILTER_TAP = 50.0, 4.0
+NCHW_FILTER_WEIGHT = 2.0
 
 
 class Resize(NamedTuple):
@@ -61,13 +69,12 @@ class Resize(NamedTuple):
     arguments: tuple[Hashable, ...]
 
 
-def nearest_matrix(size: int, scale: int) -> Tensor:
-    """The matrix `[s·n, n]`, float64, that repeats each pixel of an axis s times."""
-    return torch.eye(size, dtype=torch.float64).repeat_interleave(scale, 0)
-
-
 class Layer(NamedTuple):
-    """What the choice of a form depends on; `size` is that of the input, `algorithm` the convolution's."""
+    """What the choice of a form depends on.
+
+    `size` and `channels_last` are the input's, `algorithm` is the convolution's, and `filter_size` the length of the
+    filter of the form `filter`, None where that cannot be.
+    """
 
     nearest: bool
     scale: int
@@ -77,6 +84,8 @@ class Layer(NamedTuple):
     dtype: torch.dtype
     device: str
     algorithm: str
+    filter_size: int | None
+    channels_last: bool
 
 
 def resize_then_convolve(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> Tensor:
@@ -91,6 +100,11 @@ def resize_then_convolve(input: Tensor, resize: Resize, conv: Conv2d, setting: s
     input, weight = _autocast(input), _autocast(conv.weight)
     if form == "kernel":
         return _transposed(input, weight, conv, resize.scale)
+    if form == "filter":
+        interpolation = as_interpolation(resize.make, resize.arguments, resize.scale)
+        assert interpolation is not None
+        output = convolve_filtered(input, weight, conv, interpolation)
+        return _in_format_of(input, output)
     exact = torch.promote_types(input.dtype, torch.float32)  # sums over pixels are not to be rounded to bf16
     like = torch.empty(0, dtype=exact, device=input.device)
     rows, columns = (
@@ -98,8 +112,7 @@ def resize_then_convolve(input: Tensor, resize: Resize, conv: Conv2d, setting: s
         for size in input.shape[2:]
     )
     pixels = convolve_resized(input.permute(0, 2, 3, 1), weight, conv.bias, rows, columns)
-    image = pixels.permute(0, 3, 1, 2)
-    return image if is_channels_last(input) else image.contiguous()
+    return _in_format_of(input, pixels.permute(0, 3, 1, 2))
 
 
 def choose_form(layer: Layer) -> str:
@@ -112,7 +125,23 @@ def choose_form(layer: Layer) -> str:
         costs["kernel"] = FOLDED_WEIGHT * layer.in_channels * (k + s - 1) ** 2 / s**2
     if layer.device == "cpu" and layer.dtype in (torch.float32, torch.float64):  # elsewhere it was not measured
         costs["taps"] = FOLDED_WEIGHT * (layer.in_channels * k**2 / s**2 + k * width + k * k / s * height)
+    if layer.filter_size and (layer.device, layer.dtype, layer.algorithm) == ("cpu", torch.float32, "native"):
+        costs["filter"] = _filter_cost(layer)
     return min(costs, key=lambda form: costs[form])
+
+
+def _filter_cost(layer: Layer) -> float:
+    """MACs for an output value: small transposed convolution, filter, and what the outermost pixels cost."""
+    k, s, taps = layer.kernel_size, layer.scale, layer.filter_size or 0
+    smoothing = (FILTER_PASS + FILTER_TAP * taps**2) * (1.0 if layer.channels_last else NCHW_FILTER_WEIGHT)
+    products = layer.in_channels * k**2 / s**2
+    if layer.nearest:
+        return products + smoothing
+    p, outermost = k // 2, 0.0
+    for size, across in (layer.size, layer.size[::-1]):
+        products *= 1 + 2 * ((taps // 2 + p) // s) / size
+        outermost += 2 * p / (s * size) * (2 * p * layer.in_channels * k / s + k * across)
+    return products + smoothing + outermost
 
 
 def nearest_kernel(weight: Tensor, scale: int) -> Tensor:
@@ -140,8 +169,13 @@ def _spread(kernel_size: int, scale: int) -> Tensor:
 def _transposed(input: Tensor, weight: Tensor, conv: Conv2d, scale: int) -> Tensor:
     """The form `kernel`."""
     kernel, padding = nearest_kernel(weight, scale), conv.kernel_size[0] // 2
+    return _in_format_of(
+        input, conv_transpose2d(input, kernel, conv.bias, scale, padding, algorithm=TWIN[conv.algorithm])
+    )
+
+
+def _in_format_of(input: Tensor, output: Tensor) -> Tensor:
     channels_last = is_channels_last(input)
-    output = conv_transpose2d(input, kernel, conv.bias, scale, padding, algorithm=TRANSPOSED[conv.algorithm])
     return output.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
@@ -160,11 +194,14 @@ def _form(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> str:
     if setting == "never" or not _can_fold(input, conv):
         return "definition"
     nearest = resize.make is nearest_matrix
+    height, width = input.shape[2:]
+    interpolation = as_interpolation(resize.make, resize.arguments, resize.scale)
+    if interpolation is not None and resize.scale * min(height, width) < conv.kernel_size[0] // 2:
+        interpolation = None  # the outermost rows would overlap
     if setting in FORMS:  # tests and benchmarks ask for one
-        return setting
+        return "taps" if setting == "filter" and interpolation is None else setting
     if setting == "always":
         return "kernel" if nearest else "taps"
-    height, width = input.shape[2:]
     return choose_form(
         Layer(
             nearest,
@@ -175,6 +212,8 @@ def _form(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> str:
             _autocast(input).dtype,
             input.device.type,
             conv.algorithm,
+            None if interpolation is None else len(interpolation.h),
+            is_channels_last(input),
         )
     )
 

@@ -14,7 +14,7 @@ the convolution, are in the matrices, so nothing is to be repaired there.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -138,51 +138,62 @@ def _backward(
 # The fast way: the same, a block of images at a time, in memory that stays in the cache
 
 
+class _Block(NamedTuple):
+    """Some images of the batch: which, and what is used for them. Blocks of the same size share it all but `images`."""
+
+    images: slice
+    product: Tensor  # of a row of taps, [n, H, W·k·C_out]
+    products: Tensor  # the same memory, [n·H·W, k·C_out]
+    image: Tensor  # their sums along columns, [n, H_out, W·k·C_out]
+    lines: Tensor  # the same memory, [n·H_out, W·k, C_out]
+    rows: tuple[Tensor, ...]  # for each image the same, [n, H_out, H]
+    across: Tensor  # for each line the same, [n·H_out, W_out, W·k]
+
+
 def _forward_in_blocks(input: Tensor, taps: Tensor, bias: Tensor | None, rows: Tensor, across: Tensor) -> Tensor:
-    batch, _, width, in_channels = input.shape
-    kernel_size, _, many = taps.shape
-    tall, wide, out_channels = rows.shape[1], across.shape[0], many // kernel_size
-    output = input.new_empty(batch, tall, wide, out_channels)
-    for images, product, image in _blocks(input, taps, rows):
-        pixels = input[images].reshape(-1, in_channels)
-        for t in range(kernel_size):
-            _multiply(pixels, taps[t], product.view(-1, many))
-            matrix = rows[t].expand(len(product), -1, -1)
-            torch.bmm(matrix, product, out=image) if t == 0 else image.baddbmm_(matrix, product)
-        lines = image.view(-1, width * kernel_size, out_channels)
-        target = output[images].view(-1, wide, out_channels)
-        matrix = across.expand(len(lines), -1, -1)
+    batch, _, _, in_channels = input.shape
+    out_channels, wide = taps.shape[2] // len(taps), len(across)
+    output = input.new_empty(batch, rows.shape[1], wide, out_channels)
+    each_tap = taps.unbind()
+    for block in _blocks(input, taps, rows, across):
+        pixels = input[block.images].reshape(-1, in_channels)
+        for t, tap in enumerate(each_tap):
+            _multiply(pixels, tap, block.products)
+            if t == 0:
+                torch.bmm(block.rows[t], block.product, out=block.image)
+            else:
+                block.image.baddbmm_(block.rows[t], block.product)
+        target = output[block.images].view(-1, wide, out_channels)
         if bias is None:
-            _multiply(matrix, lines, target)
-        elif target.dtype == lines.dtype:
-            torch.baddbmm(bias.expand(len(lines), wide, -1), matrix, lines, out=target)
+            _multiply(block.across, block.lines, target)
+        elif target.dtype == block.lines.dtype:
+            torch.baddbmm(bias.expand_as(target), block.across, block.lines, out=target)
         else:
-            target.copy_(torch.bmm(matrix, lines).add_(bias))
+            target.copy_(torch.bmm(block.across, block.lines).add_(bias))
     return output
 
 
 def _backward_in_blocks(
     gradient: Tensor, input: Tensor, taps: Tensor, rows: Tensor, across: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
-    _, _, width, in_channels = input.shape
-    kernel_size, _, many = taps.shape
-    wide, out_channels = gradient.shape[2:]
+    in_channels, (wide, out_channels) = input.shape[3], gradient.shape[2:]
     for_input = input.new_empty(input.shape) if wanted[0] else None
     for_taps = rows.new_zeros(taps.shape) if wanted[1] else None
-    for images, product, image in _blocks(input, taps, rows):
-        pixels = input[images].reshape(-1, in_channels)
-        lines = gradient[images].to(rows.dtype).reshape(-1, wide, out_channels)
-        _multiply(across.T.expand(len(lines), -1, -1), lines, image.view(-1, width * kernel_size, out_channels))
-        for t in range(kernel_size):
-            torch.bmm(rows[t].T.expand(len(product), -1, -1), image, out=product)
-            products = product.view(-1, many).to(input.dtype)
-            if for_input is not None:
-                target = for_input[images].view(-1, in_channels)
-                torch.mm(products, taps[t].T, out=target) if t == 0 else target.addmm_(products, taps[t].T)
+    each_tap = taps.transpose(1, 2).unbind()
+    for block in _blocks(input, taps, rows, across):
+        pixels = input[block.images].reshape(-1, in_channels).T
+        target = None if for_input is None else for_input[block.images].view(-1, in_channels)
+        lines = gradient[block.images].to(rows.dtype).reshape(-1, wide, out_channels)
+        _multiply(block.across.mT, lines, block.lines)
+        for t, tap in enumerate(each_tap):
+            torch.bmm(block.rows[t].mT, block.image, out=block.product)
+            products = block.products.to(input.dtype)
+            if target is not None:
+                torch.mm(products, tap, out=target) if t == 0 else target.addmm_(products, tap)
             if for_taps is not None and for_taps.dtype == products.dtype:
-                for_taps[t].addmm_(pixels.T, products)
+                for_taps[t].addmm_(pixels, products)
             elif for_taps is not None:
-                for_taps[t] += pixels.T @ products
+                for_taps[t] += pixels @ products
     return for_input, None if for_taps is None else for_taps.to(taps.dtype)
 
 
@@ -194,17 +205,28 @@ def _multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
         out.copy_(a @ b)
 
 
-def _blocks(input: Tensor, taps: Tensor, rows: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Blocks of images: which, memory for the products of a row of taps, and for their sums along columns.
+def _blocks(input: Tensor, taps: Tensor, rows: Tensor, across: Tensor) -> Iterator[_Block]:
+    """The batch in blocks. Their memory is the same for all of them: pages that were touched once.
 
-    The memory is `[n, H, W·k·C_out]` and `[n, H_out, W·k·C_out]`, and the same for all blocks: pages that were touched
-    once. Blocks depend on shapes, type and device alone, so a result can be repeated.
+    Blocks depend on shapes, type and device alone, so a result can be repeated.
     """
     batch, height, width, _ = input.shape
-    numbers = width * taps.shape[2]
+    kernel_size, _, many = taps.shape
+    tall = rows.shape[1]
     limit = _BLOCK_BYTES_CPU if input.device.type == "cpu" else _BLOCK_BYTES_GPU
-    step = max(1, min(batch, limit // (rows.shape[1] * numbers * rows.element_size())))
-    products, images = (rows.new_empty(step, size, numbers) for size in (height, rows.shape[1]))
+    step = max(1, min(batch, limit // (tall * width * many * rows.element_size())))
+    products, images = (rows.new_empty(step, size, width * many) for size in (height, tall))
+    block = None
     for start in range(0, batch, step):
         count = min(step, batch - start)
-        yield slice(start, start + count), products[:count], images[:count]
+        if block is None or count < step:
+            block = _Block(
+                slice(0),
+                products[:count],
+                products[:count].view(-1, many),
+                images[:count],
+                images[:count].view(-1, width * kernel_size, many // kernel_size),
+                rows[:, None].expand(-1, count, -1, -1).unbind(),
+                across.expand(count * tall, -1, -1),
+            )
+        yield block._replace(images=slice(start, start + count))

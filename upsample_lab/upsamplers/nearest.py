@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from torch import Tensor
 
 from upsample_lab.resize import resize
-from upsample_lab.upsamplers._fold import nearest_matrix
+from upsample_lab.upsamplers._filter import nearest_matrix
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 
