@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
+from upsample_lab.cli.main import wait_for_less
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ("train", "evaluate")
@@ -27,6 +28,20 @@ finally:
 def call(folder: Path, script: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", WATCHED, str(ROOT / "scripts" / f"{script}.py"), *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "30000"}),
+        ({"GOMP_SPINCOUNT": "5"}, {"GOMP_SPINCOUNT": "5"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+    ids=str,
+)
+def test_threads_wait_for_less_unless_told_how_to(given: dict[str, str], expected: dict[str, str]) -> None:
+    wait_for_less(given)
+    assert given == expected
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
