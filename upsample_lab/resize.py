@@ -157,15 +157,27 @@ def phase_taps(scale: int, kernel: Kernel) -> tuple[Taps, ...]:
 
 def interpolation_matrix(size: int, scale: int, kernel: Kernel, align_corners: bool = False) -> Tensor:
     """The matrix ``[s·size, size]``, float64, that resizing multiplies an axis of that size with."""
-    matrix = [[0.0] * size for _ in range(scale * size)]
-    for out, row in enumerate(matrix):
+    matrix = []
+    for out in range(scale * size):
         if align_corners:
             position = out * (size - 1) / max(scale * size - 1, 1)
         else:
             position = (out + 0.5) / scale - 0.5
-        for k, weight in taps_at(position, kernel):
-            row[min(max(k, 0), size - 1)] += weight
+        matrix.append(axis_weights(position, size, kernel))
     return torch.tensor(matrix, dtype=torch.float64)
+
+
+def axis_weights(position: float, size: int, kernel: Kernel) -> list[float]:
+    """What each pixel of an axis of that size weighs at a position, which may lie beyond its ends: borders repeated."""
+    row = [0.0] * size
+    for k, weight in taps_at(position, kernel):
+        row[min(max(k, 0), size - 1)] += weight
+    return row
+
+
+def nearest_matrix(size: int, scale: int) -> Tensor:
+    """The same for nearest, which repeats each pixel of an axis s times."""
+    return torch.eye(size, dtype=torch.float64).repeat_interleave(scale, 0)
 
 
 _matrices: dict[tuple[object, ...], Tensor] = {}

@@ -28,7 +28,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from upsample_lab.conv import Conv2d, conv2d, conv_transpose2d, transformed_or_traced
-from upsample_lab.resize import Kernel, interpolation_matrix, remembered, taps_at
+from upsample_lab.resize import Kernel, axis_weights, interpolation_matrix, nearest_matrix, remembered
+from upsample_lab.upsamplers._taps import tap_matrices
 
 TWIN = {"native": "native", "custom": "custom", "im2col": "col2im", "matrix": "matrix"}
 """The algorithm of the transposed convolution beside each of the convolution's."""
@@ -68,11 +69,6 @@ def as_interpolation(make: Callable[..., Tensor], arguments: tuple[Hashable, ...
 
 
 _interpolations: dict[tuple[Kernel, int], Interpolation] = {}
-
-
-def nearest_matrix(size: int, scale: int) -> Tensor:
-    """The matrix `[s·n, n]`, float64, that repeats each pixel of an axis s times."""
-    return torch.eye(size, dtype=torch.float64).repeat_interleave(scale, 0)
 
 
 def convolve_filtered(input: Tensor, weight: Tensor, conv: Conv2d, interpolation: Interpolation) -> Tensor:
@@ -140,46 +136,33 @@ class _Smooth(Function):
 # The outermost rows and columns
 
 
-def outer_matrices(size: int, scale: int, kernel: Kernel, kernel_size: int) -> Tensor:
-    """`Â` of an axis of n pixels, `[2p, 2p, n]`, float64, for p = k//2: output pixel, tap, input pixel.
-
-    The pixels are the p first and the p last, and the taps all but the one in the middle, which never looks beyond.
-    """
-    p, large = kernel_size // 2, scale * size
-    matrices = torch.zeros(2 * p, 2 * p, size, dtype=torch.float64)
-    for row in range(2 * p):
-        pixel = row if row < p else large - 2 * p + row
-        for number in range(2 * p):
-            seen = pixel + (number if number < p else number + 1) - p
-            if (seen < 0) if row < p else (seen >= large):
-                matrices[row, number] = -_repeating(size, scale, kernel, seen)
-    return matrices
+def within_matrices(size: int, scale: int, kernel: Kernel, kernel_size: int) -> Tensor:
+    """`A + Â` of an axis of n pixels, `[s·n, n, k]`, float64: output pixel, input pixel, tap; zeros beyond its ends."""
+    return tap_matrices(interpolation_matrix, (size, scale, kernel), kernel_size).permute(1, 2, 0).contiguous()
 
 
 def going_on_matrices(size: int, scale: int, kernel: Kernel, kernel_size: int) -> Tensor:
-    """`A` of an axis, `[s·n, n·k]`, float64: for each output pixel, input pixels and taps, the taps as neighbours."""
+    """`A`, likewise: the image goes on beyond its ends."""
     p, large = kernel_size // 2, scale * size
-    beyond = [_repeating(size, scale, kernel, seen) for seen in range(-p, large + p)]
-    return torch.stack(beyond).unfold(0, large, 1).permute(2, 1, 0).reshape(large, -1)
+    seen = [axis_weights((pixel + 0.5) / scale - 0.5, size, kernel) for pixel in range(-p, large + p)]
+    return torch.tensor(seen, dtype=torch.float64).unfold(0, kernel_size, 1).contiguous()
 
 
-def within_matrices(size: int, scale: int, kernel: Kernel, kernel_size: int) -> Tensor:
-    """`A + Â`, as `going_on_matrices`: zeros beyond the image."""
-    p = kernel_size // 2
-    matrices = going_on_matrices(size, scale, kernel, kernel_size).view(-1, size, kernel_size)
-    outer = outer_matrices(size, scale, kernel, kernel_size).permute(0, 2, 1)
-    taps = [*range(p), *range(p + 1, kernel_size)]
-    matrices[:p, :, taps] += outer[:p]
-    matrices[-p:, :, taps] += outer[p:]
-    return matrices.flatten(1)
+def outer_matrices(size: int, scale: int, kernel: Kernel, kernel_size: int) -> Tensor:
+    """`Â` where it is not zero, `[2p, 2p, n]`, float64, for p = k//2: output pixel, tap, input pixel.
 
-
-def _repeating(size: int, scale: int, kernel: Kernel, pixel: int) -> Tensor:
-    """The weights of an axis' pixels in one pixel of the resized axis, which may lie beyond its ends."""
-    row = torch.zeros(size, dtype=torch.float64)
-    for k, weight in taps_at((pixel + 0.5) / scale - 0.5, kernel):
-        row[min(max(k, 0), size - 1)] += weight
-    return row
+    The pixels are the p first and the p last, and the taps all but the one in the middle, which never looks beyond.
+    An image of fewer than 2p pixels has some of them among both: there each has what lies beyond its own end.
+    """
+    p, large = kernel_size // 2, scale * size
+    matrices = torch.zeros(2 * p, 2 * p, size, dtype=torch.float64)
+    beyond = within_matrices(size, scale, kernel, kernel_size) - going_on_matrices(size, scale, kernel, kernel_size)
+    for row in range(p):
+        for tap in range(p):
+            if row + tap < p:
+                matrices[row, tap] = beyond[row, :, tap]
+                matrices[-1 - row, -1 - tap] = beyond[large - 1 - row, :, kernel_size - 1 - tap]
+    return matrices
 
 
 def _take_away_beyond(
@@ -194,13 +177,13 @@ def _take_away_beyond(
         pixels,
         weight,
         remembered(outer_matrices, height, *arguments, like=like),
-        remembered(within_matrices, width, *arguments, like=like),
+        remembered(within_matrices, width, *arguments, like=like).flatten(1),
     )
     columns = _outermost(
         pixels.transpose(1, 2),
         weight.transpose(2, 3),
         remembered(outer_matrices, width, *arguments, like=like),
-        remembered(going_on_matrices, height, *arguments, like=like),
+        remembered(going_on_matrices, height, *arguments, like=like).flatten(1),
     )
     rows, columns = rows.permute(0, 3, 1, 2), columns.permute(0, 3, 2, 1)
     if in_place and not transformed_or_traced():

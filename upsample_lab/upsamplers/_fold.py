@@ -33,8 +33,8 @@ import torch
 from torch import Tensor
 
 from upsample_lab.conv import Conv2d, conv_transpose2d
-from upsample_lab.resize import is_channels_last, remembered
-from upsample_lab.upsamplers._filter import TWIN, as_interpolation, convolve_filtered, nearest_matrix
+from upsample_lab.resize import is_channels_last, nearest_matrix, remembered
+from upsample_lab.upsamplers._filter import TWIN, as_interpolation, convolve_filtered
 from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
 
 FORMS = ("definition", "kernel", "taps", "filter")
@@ -197,7 +197,7 @@ def _form(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> str:
     height, width = input.shape[2:]
     interpolation = as_interpolation(resize.make, resize.arguments, resize.scale)
     if interpolation is not None and resize.scale * min(height, width) < conv.kernel_size[0] // 2:
-        interpolation = None  # the outermost rows would overlap
+        interpolation = None  # fewer rows than the borders need corrected
     if setting in FORMS:  # tests and benchmarks ask for one
         return "taps" if setting == "filter" and interpolation is None else setting
     if setting == "always":

@@ -6,8 +6,7 @@ from collections.abc import Callable, Hashable
 
 from torch import Tensor
 
-from upsample_lab.resize import resize
-from upsample_lab.upsamplers._filter import nearest_matrix
+from upsample_lab.resize import nearest_matrix, resize
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 
