@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.training.dashboard import CHARTS, telling_settings
+from upsample_lab.training.display import SHOW_ALL
 from upsample_lab.training.tracking import TRAIN_METRICS, VAL_METRICS, Tracker, read_metrics
 
 EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0, "histograms": 0}
@@ -21,6 +25,27 @@ def board(folder: Path) -> EventAccumulator:
     accumulator = EventAccumulator(str(folder), size_guidance=EVERYTHING)
     accumulator.Reload()
     return accumulator
+
+
+def test_the_command_that_is_printed_shows_every_number_and_picture(tmp_path: Path) -> None:
+    steps = 1500  # more than TensorBoard keeps by itself, of either
+    with Tracker(tmp_path) as tracker:
+        for step in range(steps):
+            tracker.report(step, {"train/loss": step / 8}, time_sec=0.5)
+        for step in range(20):
+            tracker.image("reconstructions", np.zeros((4, 5, 3), np.uint8), step)
+    option, value = SHOW_ALL.split()
+    kept = {name: int(count) for name, count in (pair.split("=") for pair in value.split(","))}
+    assert option == "--samples_per_plugin"
+    multiplexer = EventMultiplexer(tensor_size_guidance=kept)
+    multiplexer.AddRunsFromDirectory(str(tmp_path.parent))
+    multiplexer.Reload()
+    served = MultiplexerDataProvider(multiplexer, str(tmp_path.parent))
+    asked = {"ctx": RequestContext(), "experiment_id": ""}
+    numbers = served.read_scalars(plugin_name="scalars", downsample=kept["scalars"], **asked)[tmp_path.name]
+    assert len(numbers["train/loss"]) == steps
+    pictures = served.read_blob_sequences(plugin_name="images", downsample=kept["images"], **asked)[tmp_path.name]
+    assert [len(each) for each in pictures.values()] == [20]
 
 
 def test_both_hold_the_same(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 PIPE_COLUMNS = 160
-SHOW_ALL = "--samples_per_plugin images=1000,scalars=0"
-"""For `tensorboard`, which keeps a random ten of a curve's pictures unless it is told to keep more."""
+SHOW_ALL = "--samples_per_plugin images=1000,scalars=100000"
+"""For `tensorboard`, which keeps a random ten pictures and thousand numbers of each tag unless it is told to keep more.
+
+Not 0, which its help calls all: TensorBoard 2.21 then answers with none, and every chart is empty.
+"""
 
 
 class Display:
