@@ -28,8 +28,10 @@ def board(folder: Path) -> EventAccumulator:
 
 
 def test_the_command_that_is_printed_shows_every_number_and_picture(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
     steps = 1500  # more than TensorBoard keeps by itself, of either
-    with Tracker(tmp_path) as tracker:
+    with Tracker(run) as tracker:
         for step in range(steps):
             tracker.report(step, {"train/loss": step / 8}, time_sec=0.5)
         for step in range(20):
@@ -38,13 +40,13 @@ def test_the_command_that_is_printed_shows_every_number_and_picture(tmp_path: Pa
     kept = {name: int(count) for name, count in (pair.split("=") for pair in value.split(","))}
     assert option == "--samples_per_plugin"
     multiplexer = EventMultiplexer(tensor_size_guidance=kept)
-    multiplexer.AddRunsFromDirectory(str(tmp_path.parent))
+    multiplexer.AddRunsFromDirectory(str(tmp_path))
     multiplexer.Reload()
-    served = MultiplexerDataProvider(multiplexer, str(tmp_path.parent))
+    served = MultiplexerDataProvider(multiplexer, str(tmp_path))
     asked = {"ctx": RequestContext(), "experiment_id": ""}
-    numbers = served.read_scalars(plugin_name="scalars", downsample=kept["scalars"], **asked)[tmp_path.name]
+    numbers = served.read_scalars(plugin_name="scalars", downsample=kept["scalars"], **asked)[run.name]
     assert len(numbers["train/loss"]) == steps
-    pictures = served.read_blob_sequences(plugin_name="images", downsample=kept["images"], **asked)[tmp_path.name]
+    pictures = served.read_blob_sequences(plugin_name="images", downsample=kept["images"], **asked)[run.name]
     assert [len(each) for each in pictures.values()] == [20]
 
 
