@@ -28,11 +28,14 @@ from upsample_lab.compare.result import (
 
 PSNR = Metric("test/psnr_db", "PSNR", "dB", True, 2, 0.1)
 SSIM = Metric("test/ssim", "SSIM", "", True, 4, 0.002)
-PHASE = Metric("test/phase_variance", "phase variance", "", False, 5, 1e-4)
-CONSTANT = Metric("constant/dc_phase_variation", "constant DC phases", "", False, 3, 0.01)
-METRICS = (PSNR, SSIM, PHASE, CONSTANT)
+PHASE = Metric("test/phase_variance", "phase variance", "", False, 5, 1e-4, "artifact")
+PATTERN = Metric(
+    "uniform/pattern_rms_levels", "pattern on uniform images", "levels", False, 2, 0.5, "artifact", 0.01, True
+)
+METRICS = (PSNR, SSIM, PHASE, PATTERN)
+GREYS = (0, 64, 128, 192, 255)
 
-# name, upsampler, mean of PSNR, of the constant's phases, parameters, millions of multiply-accumulates
+# name, upsampler, mean of PSNR, of the pattern in grey levels, parameters, millions of multiply-accumulates
 USUAL = (
     ("deconv k4", "deconv", 29.95, 0.190, 69_189, 3.21),
     ("deconv k3", "deconv", 29.83, 0.420, 51_013, 1.92),
@@ -67,10 +70,10 @@ def synthetic(
             name=name,
             upsampler=upsampler,
             settings={"upsample.name": upsampler, **(notes or {})},
-            runs=tuple(_run(folder, number, name, upsampler, seed, notes or {}) for seed in seeds),
+            runs=tuple(_run(folder, number, name, upsampler, pattern, seed, notes or {}) for seed in seeds),
             cost=Cost(parameters, int(macs * 1e6), 1.1 + macs * 0.31 if latency else None, 9000 / (1 + macs)),
         )
-        for number, (name, upsampler, _, _, parameters, macs) in enumerate(recipes)
+        for number, (name, upsampler, _, pattern, parameters, macs) in enumerate(recipes)
     )
     if images:
         for variant, recipe in zip(variants, recipes, strict=True):
@@ -132,21 +135,39 @@ def many(count: int) -> list[Recipe]:
 # -------------------------------------------------------------------------------------------------------------- parts
 
 
-def _run(folder: Path, number: int, name: str, upsampler: str, seed: int, notes: Mapping[str, Any]) -> Run:
+def _run(
+    folder: Path, number: int, name: str, upsampler: str, pattern: float, seed: int, notes: Mapping[str, Any]
+) -> Run:
     path = folder / f"run{number}-seed{seed}"
-    config = {"upsample": {"name": upsampler}, "model": {"widths": [32, 64], "scale": 2}, "seed": seed, **notes}
-    return Run(path, seed, config, {"test/psnr_db": 29.0}, {"command": f"python scripts/train.py seed={seed}"})
+    config = {
+        "upsample": {"name": upsampler, **_options(name)},
+        "model": {"widths": [32, 64], "scale": 2},
+        "seed": seed,
+        **notes,
+    }
+    return Run(path, seed, config, _summary(pattern), {"command": f"python scripts/train.py seed={seed}"})
+
+
+def _summary(pattern: float) -> dict[str, float]:
+    return {"test/psnr_db": 29.0, **{f"uniform/grey{grey}_rms_levels": pattern for grey in GREYS}}
+
+
+def _options(name: str) -> dict[str, Any]:
+    """The options that a usual variant's name tells."""
+    kernel = {f"k{size}": {"kernel_size": size} for size in range(2, 9)}
+    words = kernel | {word: {"init": word} for word in ("random", "icnr", "bilinear")}
+    return {key: value for word in name.split()[1:] for key, value in words.get(word, {}).items()}
 
 
 def _values(
     metric: Metric, recipe: Recipe, seeds: Sequence[int], luck: np.ndarray, random: np.random.Generator
 ) -> dict[int, float]:
-    psnr_db, constant = recipe[2], recipe[3]
+    psnr_db, pattern = recipe[2], recipe[3]
     centre, luck_scale, noise = {
         PSNR.key: (psnr_db, 1.0, 0.04),
         SSIM.key: (1 - (31 - psnr_db) * 0.0105, 0.004, 0.0008),
-        PHASE.key: (1.2e-4 + 3e-4 * constant, 1e-4, 1e-5),
-        CONSTANT.key: (constant, 0.0, 0.02 * constant),
+        PHASE.key: (1.2e-4 + 3e-4 * pattern, 1e-4, 1e-5),
+        PATTERN.key: (pattern, 0.0, 0.02 * pattern),
     }[metric.key]
     own = random.normal(0, 1, len(seeds)) * noise
     return {seed: float(centre + luck[i] * luck_scale + own[i]) for i, seed in enumerate(seeds)}
@@ -211,11 +232,12 @@ def _pareto(recipes: Sequence[Recipe], latency: bool) -> dict[str, tuple[str, ..
 
 def _curves(recipes: Sequence[Recipe], seed_count: int) -> dict[str, dict[str, Curve]]:
     steps = tuple(range(0, 1300, 100))
-    curves: dict[str, dict[str, Curve]] = {"val/psnr_db": {}, "val/ssim": {}}
-    for name, _, psnr_db, *_ in recipes:
+    curves: dict[str, dict[str, Curve]] = {"val/psnr_db": {}, "val/ssim": {}, PATTERN.key: {}}
+    for name, _, psnr_db, pattern, *_ in recipes:
         for key, start, end, width in (
             ("val/psnr_db", 6.2, psnr_db, 0.5),
             ("val/ssim", 0.005, 1 - (31 - psnr_db) * 0.0105, 0.01),
+            (PATTERN.key, pattern / 4, pattern, pattern / 9),
         ):
             mean = [end + (start - end) * math.exp(-step / 180) for step in steps]
             half = width if seed_count > 1 else math.nan
@@ -247,9 +269,25 @@ def _write_images(variant: Variant, recipe: Recipe, channels: int, size_px: int)
             "originals": (original * 255).round().astype(np.uint8),
             "outputs": (output * 255).round().astype(np.uint8),
             "psnr_db": (-10 * np.log10(error)).astype(np.float32),
+            **flat_tensors(recipe[3], channels),
         },
         path / "test_images.safetensors",
     )
+
+
+def flat_tensors(levels: float, channels: int = 1, size_px: int = 16) -> dict[str, np.ndarray]:
+    """What a run keeps of flat areas, where its decoder leaves a checkerboard of that root mean square in levels."""
+    y, x = np.mgrid[:size_px, :size_px]
+    checker = levels / 255 * np.where((y + x) % 2, 1, -1)[None].repeat(channels, 0)
+    target = np.full((3, channels, size_px, size_px), 0.5, dtype=np.float32)
+    uniform = np.stack([0.05 + 0.9 * grey / 255 + checker for grey in GREYS])
+    return {
+        "uniform_outputs": uniform.astype(np.float32),
+        "flat_window_target": target,
+        "flat_window_output": (target + checker).astype(np.float32),
+        "flat_window_place": np.zeros((3, 3), dtype=np.int64),
+        "flat_window_rms_levels": np.full(3, levels, dtype=np.float32),
+    }
 
 
 def _examples(variants: Sequence[Variant]) -> Examples:

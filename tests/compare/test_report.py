@@ -28,7 +28,7 @@ from upsample_lab.compare.report.words import number, results_table, shortened, 
 from upsample_lab.compare.result import Comparison
 from upsample_lab.palette import LOOKS, look_of
 
-from .synthetic import CONSTANT, METRICS, PSNR, USUAL, Recipe, many, synthetic
+from .synthetic import METRICS, PATTERN, PSNR, USUAL, Recipe, many, synthetic
 
 HOSTILE = "<script>alert(\"1\")</script> & 'co' | `$x$` </style>\n# **x**"
 
@@ -64,7 +64,15 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Written:
 def test_writes_one_page_one_text_and_each_figure_twice(usual: Written) -> None:
     names = sorted(str(path.relative_to(usual.folder)) for path in usual.paths)
     stems = [f"differences-{metric.key.replace('/', '-')}" for metric in METRICS]
-    stems += ["cost", "artifact", "curves-val-psnr_db", "curves-val-ssim", "regions", "reconstructions"]
+    stems += [
+        "cost",
+        "artifact",
+        "curves-val-psnr_db",
+        "curves-val-ssim",
+        "curves-uniform-pattern_rms_levels",
+        "regions",
+    ]
+    stems += ["reconstructions", "flat"]
     assert names == sorted(["report.html", "report.md", *(f"figures/{s}.{e}" for s in stems for e in ("png", "svg"))])
     assert usual.paths[0].name == "report.html"
     found = [str(path.relative_to(usual.folder)) for path in usual.folder.rglob("*") if path.is_file()]
@@ -140,7 +148,7 @@ def test_page_holds_everything_that_was_compared(usual: Written) -> None:
         assert f"[{estimate.low:.2f}, {estimate.high:.2f}]" in page
     assert comparison.provenance.command in page
     assert comparison.provenance.commits[0] in page
-    for pair in comparison.differences[CONSTANT.key]:
+    for pair in comparison.differences[PATTERN.key]:
         assert pair.verdict in page
 
 
@@ -205,7 +213,7 @@ def test_markdown_tables_are_even_and_figures_are_there(usual: Written) -> None:
         rows = [line for line in group if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) <= 1
     figures = re.findall(r"\]\((figures/[^)]+)\)", usual.markdown)
-    assert len(figures) == 10
+    assert len(figures) == 12
     assert all((usual.folder / figure).is_file() for figure in figures)
     assert usual.comparison.provenance.command in usual.markdown
 
@@ -213,8 +221,8 @@ def test_markdown_tables_are_even_and_figures_are_there(usual: Written) -> None:
 # -------------------------------------------------------------------------------------------------------------- shapes
 
 SHAPES: dict[str, Callable[[Path], Comparison]] = {
-    "one variant": lambda f: synthetic(f, USUAL[:1], metrics=(PSNR, CONSTANT), curves=False),
-    "one seed": lambda f: synthetic(f, USUAL[:2], (0,), metrics=(PSNR, CONSTANT), curves=False),
+    "one variant": lambda f: synthetic(f, USUAL[:1], metrics=(PSNR, PATTERN), curves=False),
+    "one seed": lambda f: synthetic(f, USUAL[:2], (0,), metrics=(PSNR, PATTERN), curves=False),
     "nothing kept": lambda f: synthetic(
         f, USUAL[:2], (0, 1), metrics=(PSNR,), images=False, latency=False, curves=False
     ),
@@ -358,7 +366,9 @@ def test_a_passport_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytes
     again = passport_cards(comparison, tmp_path, measure=True)
     assert again == first
     page = written(tmp_path, dataclasses.replace(comparison, experiment="kept"))
-    assert "passports=true" in page.page  # another folder, where nothing is kept
+    assert 'id="passports"' not in page.page  # another folder, where nothing is kept: no section, and no link to one
+    assert "#passports" not in page.page
+    assert "## Passports" not in page.markdown
     write_report(comparison, tmp_path, passports=False)
     assert 'alt="Passport of nearest' in (tmp_path / "report.html").read_text(encoding="utf-8")
 

@@ -14,7 +14,7 @@ from upsample_lab.compare.report import write_report
 from upsample_lab.compare.report.pictures import load_pictures
 from upsample_lab.compare.result import Comparison
 
-from .synthetic import CONSTANT, PSNR, USUAL, Recipe, synthetic
+from .synthetic import PATTERN, PSNR, USUAL, Recipe, synthetic
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,7 +27,7 @@ PHONE_PX = 360
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return synthetic(tmp_path_factory.mktemp("runs"), RECIPES, (0, 1), metrics=(PSNR, CONSTANT))
+    return synthetic(tmp_path_factory.mktemp("runs"), RECIPES, (0, 1), metrics=(PSNR, PATTERN))
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,13 @@ def column(page: Page, number: int = 0) -> list[str]:
 
 def test_renders_everything(page: Page) -> None:
     assert page.evaluate("document.querySelectorAll('#verdict p').length") == 3
-    sections = ["results", "differences", "cost", "artifact", "training", "images", "regions", "measured", "limits"]
+    sections = ["results", "differences", "cost", "artifact", "training", "images", "flat"]
+    sections += ["regions", "measured", "limits"]
     for name in sections:
         assert page.evaluate(f"document.getElementById('{name}').getBoundingClientRect().height") > 50, name
     seen = "[...document.querySelectorAll('.chart .wide svg')].filter(s => s.checkVisibility()).map(s => s.clientWidth)"
     widths = page.evaluate(seen)
-    assert len(widths) == 6  # one forest is chosen, the other hidden
+    assert len(widths) == 7  # one forest is chosen, the other hidden
     assert all(width > 800 for width in widths)
     assert page.evaluate("document.querySelectorAll('script').length") == 2
 
@@ -93,7 +94,7 @@ def test_shows_one_metric_at_a_time(page: Page) -> None:
     assert page.evaluate(shown) == [PSNR.key]
     page.evaluate("document.getElementById('metric').focus()")
     page.press("ArrowDown")
-    assert page.evaluate(shown) == [CONSTANT.key]
+    assert page.evaluate(shown) == [PATTERN.key]
 
 
 def test_highlights_a_variant_in_all_figures(page: Page) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from upsample_lab.compare.result import Metric
 from upsample_lab.settings import ConfigError, nearest
 
 # A tenth of a decibel is what published comparisons of upsamplers quarrel about, and the seed's noise of a small model;
 # the other thresholds are the ones from which docs/metrics.md finds an artifact, or a hundredth of the usual range.
-_IMAGE = {
+_IMAGE: dict[str, tuple[Any, ...]] = {
     "psnr_db": ("PSNR", "dB", True, 2, 0.1),
     "ssim": ("SSIM", "", True, 4, 0.001),
     "loss": ("loss", "", False, 5, 1e-4),
-    "phase_variance": ("phase variance of the residual", "", False, 5, 0.001),
+    "phase_variance": ("phase variance of the residual", "", False, 5, 0.001, "artifact"),
 }
-_ARTIFACTS = {
-    "dc_phase_variation": ("phases of a constant", "", False, 4, 0.001),
-    "line_p2_db": ("line of period 2", "dB", False, 1, 1.0),
-    "line_p4_db": ("line of period 4", "dB", False, 1, 1.0),
-    "line_p8_db": ("line of period 8", "dB", False, 1, 1.0),
-    "nearest_residual": ("residual from nearest", "", False, 5, 1e-4),
+_ARTIFACTS: dict[str, tuple[Any, ...]] = {
+    "dc_phase_variation": ("phases of a constant", "", False, 4, 0.001, "artifact"),
+    "line_p2_db": ("line of period 2", "dB", False, 1, 1.0, "artifact"),
+    "line_p4_db": ("line of period 4", "dB", False, 1, 1.0, "artifact"),
+    "line_p8_db": ("line of period 8", "dB", False, 1, 1.0, "artifact"),
+    "nearest_residual": ("residual from nearest", "", False, 5, 1e-4, "artifact"),
 }
 CATALOGUE: dict[str, Metric] = {
     **{f"test/{name}": Metric(f"test/{name}", *facts) for name, facts in _IMAGE.items()},

@@ -191,10 +191,10 @@ def _curves(
     metrics: Sequence[Metric], groups: Sequence[Group], histories: Mapping[str, Sequence[History]], confidence: float
 ) -> dict[str, dict[str, Curve]]:
     curves: dict[str, dict[str, Curve]] = {}
-    for key in dict.fromkeys(map(curve_key, metrics)):
-        found = {group.name: curve_of(histories[group.name], key, confidence) for group in groups}
+    for metric in metrics:
+        found = {group.name: curve_of(histories[group.name], metric, confidence) for group in groups}
         if whole := {name: curve for name, curve in found.items() if curve is not None}:
-            curves[key] = whole
+            curves[curve_key(metric)] = whole
     return curves
 
 

@@ -23,6 +23,9 @@ class Metric:
     higher_is_better: bool
     digits: int  # decimals that are shown
     smallest_of_interest: float  # a difference below this is of no interest: 0.1 dB of PSNR
+    kind: str = "quality"  # "quality", "artifact" or "cost"
+    none_below: float | None = None  # values below it are *none*; None where the idea makes no sense
+    log_scale: bool = False  # whether it is positive and skewed, so that its logarithms are compared and drawn
 
 
 @dataclass(frozen=True)

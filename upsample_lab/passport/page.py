@@ -14,19 +14,25 @@ from upsample_lab.passport.style import free_words, new_figure, png
 from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, cost_lines, heading, sections
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 76rem;
-       padding: 0 1rem; }
+:root { color-scheme: light dark; --paper: light-dark(#fff, #15181d); --ink: light-dark(#222, #e6e9ee);
+       --subtle: light-dark(#555, #a2acbb); --line: light-dark(#e5e5e5, #30363f);
+       --bad: light-dark(#fbf4ef, #33241a); --note: light-dark(#f5f5f5, #22272e);
+       --fine: light-dark(#eff5fa, #18283a); }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
+       max-width: 76rem; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-.how { color: #555; margin: .2rem 0 1rem; }
+.how { color: var(--subtle); margin: .2rem 0 1rem; }
 .findings { list-style: none; padding: 0; } .findings li { border-left: .4rem solid #d55e00; padding: .2rem .8rem;
-       margin: .5rem 0; background: #fbf4ef; } .findings li.note { border-color: #9a9a9a; background: #f5f5f5; }
-.findings li.fine { border-color: #0072b2; background: #eff5fa; } .findings b { text-transform: capitalize; }
-.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1.2rem; }
-figure { margin: 0; } figure img { width: 100%; height: auto; } figcaption { font-size: .88rem; color: #444; }
+       margin: .5rem 0; background: var(--bad); } .findings li.note { border-color: #9a9a9a; background: var(--note); }
+.findings li.fine { border-color: #0072b2; background: var(--fine); } .findings b { text-transform: capitalize; }
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: 1.2rem; }
+figure { margin: 0; } figcaption { font-size: .88rem; color: var(--subtle); }
+figure img { width: 100%; height: auto; background: #fff; border-radius: .3rem; display: block; }
 table { border-collapse: collapse; font-size: .92rem; } td, th { padding: .15rem 1rem .15rem 0; text-align: left;
-       border-bottom: 1px solid #e5e5e5; vertical-align: top; } th { font-weight: 600; }
+       border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; } th { font-weight: 600; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.wide { overflow-x: auto; } pre { font-size: .85rem; overflow-x: auto; }
+.wide { overflow-x: auto; } .wide img { min-width: 60rem; } pre { font-size: .85rem; overflow-x: auto; }
 """
 
 PANEL_IN = (4.3, 3.8)
@@ -56,8 +62,8 @@ def comparison_page(passports: Sequence[Passport], command: str = "") -> str:
         "<h1>Upsamplers compared</h1>",
         f'<p class="how">x{first.scale}, {first.in_channels} -&gt; {first.out_channels} channels, '
         f"{first.size_px} x {first.size_px} inputs, on {escape(first.device)}</p>",
-        f'<figure class="wide">{_image(comparison_figure(passports), "comparison sheet")}</figure>',
-        f'<h2>Figures</h2><div class="wide"><table><tr>{head}</tr>{rows}</table></div>',
+        f'<figure class="wide" tabindex="0">{_image(comparison_figure(passports), "comparison sheet")}</figure>',
+        f'<h2>Figures</h2><div class="wide" tabindex="0"><table><tr>{head}</tr>{rows}</table></div>',
         "<h2>Findings</h2>",
         *(f"<h3>{escape(p.subject.name)}</h3>{_findings(p.findings)}" for p in passports),
     ]
@@ -104,7 +110,8 @@ def _tables(passport: Passport) -> Iterable[str]:
             f'<tr><td>{escape(name)}</td><td class="number">{escape(value)}</td><td>{escape(ideal)}</td></tr>'
             for name, value, ideal in rows
         )
-        yield f"<h2>{escape(title)}</h2><table><tr><th>quantity</th><th>measured</th><th>ideal</th></tr>{cells}</table>"
+        head = "<tr><th>quantity</th><th>measured</th><th>ideal</th></tr>"
+        yield f'<h2>{escape(title)}</h2><div class="wide" tabindex="0"><table>{head}{cells}</table></div>'
     if passport.cost is not None:
         yield f"<h2>cost on this device</h2><pre>{escape(chr(10).join(cost_lines(passport.cost)))}</pre>"
 

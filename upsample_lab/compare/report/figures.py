@@ -6,6 +6,7 @@ A `Drawing` draws itself at any width, so that the same code makes a desktop's f
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from upsample_lab.compare.catalogue import curve_key
 from upsample_lab.compare.report.looks import (
     NARROW_IN,
     SMALL_PT,
@@ -24,6 +26,7 @@ from upsample_lab.compare.report.looks import (
     variant_looks,
 )
 from upsample_lab.compare.report.words import (
+    NO_PATTERN,
     artifact_metric,
     interval,
     metric_title,
@@ -43,8 +46,11 @@ ALL_PAIRS = 15  # up to so many are drawn; of more, those with the best variant
 ROW_IN = 0.27
 NAME_LENGTH, NARROW_NAME_LENGTH = 30, 18
 SPREAD_FOR_LOG = 20  # largest over smallest value, above which an axis is logarithmic
+POINTS_FOR_CURVE = 4
 SKIPPED_SHARE = 0.2  # of training, whose steep rise would flatten all that follows
 BAND = "#ececec"
+TICKS = 7  # at most on a logarithmic axis, so that their words stay apart on a telephone
+NONE_SHARE = 0.16  # of a logarithmic axis, for what is none
 GAP = "\u2002"  # between words that belong apart: SVG makes one space of several
 
 
@@ -260,6 +266,7 @@ def _scatter(
     points: Mapping[str, tuple[float, float]],
     looks: Mapping[str, VariantLook],
     filled: Iterable[str] | None = None,
+    margin_x: bool = True,
 ) -> None:
     """A marker for each variant, with the interval of the metric's mean; those not in `filled` are hollow."""
     order = [variant.name for variant in comparison.variants]
@@ -270,13 +277,15 @@ def _scatter(
             axes.plot([x, x], [estimate.low, estimate.high], color=look.color, lw=1.2, zorder=2, **group)
         face = look.color if filled is None or name in filled else "#ffffff"
         axes.plot(x, y, color=look.color, marker=look.marker, ms=7.5, mfc=face, mew=1.5, ls="", zorder=3, **group)
-    axes.margins(0.12)
+    axes.margins(y=0.12)
+    if margin_x:
+        axes.margins(x=0.12)
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:
     """Logarithmic where the values span so much; else room for a single value, and no offsets or powers."""
     if min(values) > 0 and max(values) / min(values) > SPREAD_FOR_LOG:
-        _logarithmic(axes)
+        _logarithmic(axes, "x", min(values), max(values))
     elif max(values) - min(values) <= 1e-3 * abs(max(values)):
         middle = max(values)
         axes.set_xlim(middle - 0.5 * (abs(middle) or 1), middle + 0.5 * (abs(middle) or 1))
@@ -284,11 +293,59 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
         axes.locator_params(axis="x", nbins=5)
 
 
-def _logarithmic(axes: Axes) -> None:
-    """With plain numbers at the ticks."""
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+def _logarithmic(axes: Axes, which: str, low: float, high: float) -> None:
+    """The axis "x" or "y" from low to high, with plain numbers at the ticks."""
+    ticks = log_ticks(low, high)
+    _log_axis(axes, which, ticks, [f"{tick:g}" for tick in ticks])
+
+
+def _log_axis(axes: Axes, which: str, ticks: Sequence[float], words: Sequence[str]) -> None:
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FixedFormatter(words))
+    axis.set_minor_locator(NullLocator())
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """At most some seven round numbers from low to high: 1, 2, 5, 10 …, or powers of ten, or every second of those."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for digits, every in (((1, 1.5, 2, 3, 4, 5, 7), 1), ((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
+        powers = range(first, last + 1, every)
+        ticks = [float(f"{d}e{power}") for power in powers for d in digits if low <= float(f"{d}e{power}") <= high]
+        if len(ticks) <= TICKS:
+            return ticks
+    return ticks
+
+
+def _artifact_axis(axes: Axes, which: str, metric: Metric, values: Sequence[float]) -> Callable[[float], float] | None:
+    """A logarithmic axis for a skewed figure, with a band for what is none; where each value is to be drawn on it.
+
+    None for other metrics, whose axis stays as it is.
+    """
+    if not metric.log_scale:
+        return None
+    floor = metric.none_below or min((v for v in values if v > 0), default=1.0)
+    known = [v for v in values if v >= floor]
+    low, high = (min(known), max(known)) if known else (floor, floor * 10)
+    if len(known) == len(values):
+        low, high = low / 1.3, high * 1.3
+        _logarithmic(axes, which, low, high)
+        (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+        return lambda value: max(value, low)
+    high *= (high / floor) ** 0.06
+    end = floor / (high / floor) ** NONE_SHARE  # of the band, below the floor
+    middle = math.sqrt(end * floor)
+    ticks = [tick for tick in log_ticks(floor, high) if tick > 1.5 * floor]
+    none = f"{NO_PATTERN}\n< {floor:g}"
+    _log_axis(axes, which, [middle, *ticks], [none, *(f"{tick:g}" for tick in ticks)])
+    if which == "x":
+        axes.axvspan(end, floor, color=BAND, lw=0, zorder=0)
+        axes.set_xlim(end, high)
+    else:
+        axes.axhspan(end, floor, color=BAND, lw=0, zorder=0)
+        axes.set_ylim(end, high)
+    return lambda value: value if value >= floor else middle
 
 
 # ----------------------------------------------------------------------------------------------- quality and artifact
@@ -325,49 +382,65 @@ def _artifact(
     figure = new_figure(width_in, 2.9 + rows_in if narrow else max(3.6, rows_in))
     looks = variant_looks(comparison.variants)
     shape: dict[str, Any] = (
-        {"nrows": 2, "ncols": 1, "height_ratios": [2.9, rows_in]} if narrow else {"ncols": 2, "width_ratios": [1, 1.15]}
+        {"nrows": 2, "ncols": 1, "height_ratios": [2.9, rows_in]} if narrow else {"ncols": 2, "width_ratios": [1, 1.4]}
     )
     plane, slopes = figure.subplots(**shape)
     estimates = comparison.estimates
-    points = {
+    means = {
         name: (estimates[artifact.key][name].mean, estimates[quality.key][name].mean)
         for name in ranks[0]
         if name in estimates.get(artifact.key, {}) and name in estimates.get(quality.key, {})
     }
-    _scatter(plane, comparison, quality, points, looks)
+    place = _artifact_axis(plane, "x", artifact, [x for x, _ in means.values()])
+    points = {name: (place(x) if place else x, y) for name, (x, y) in means.items()}
+    _scatter(plane, comparison, quality, points, looks, margin_x=place is None)
     plane.set_xlabel(f"{metric_title(artifact)}; less is better", fontsize=TEXT_PT, color=INK)
     plane.set_ylabel(metric_title(quality), fontsize=TEXT_PT, color=INK)
     _quiet(plane, grid=True)
-    _scale(plane, [x for x, _ in points.values()])
+    if place is None:
+        _scale(plane, [x for x, _ in points.values()])
     order = [variant.name for variant in comparison.variants]
-    _slopes(slopes, ranks, looks, order, 13 if narrow else 22)
+    _slopes(slopes, ranks, looks, order, width_in - 0.2 if narrow else width_in * 0.54)
     tau = comparison.rank_agreement.get((quality.key, artifact.key))
     known = tau is not None and not math.isnan(tau)
     agreement = f"Kendall's τ = {number(tau, 2)} (1: same order, −1: reversed)" if known else ""
-    slopes.set_xticks([0, 1], [f"rank by\n{quality.title}", f"rank by\n{artifact.title}"], fontsize=TEXT_PT, color=INK)
+    heads = [textwrap.fill(f"rank by {metric.title}", 18) for metric in (quality, artifact)]
+    slopes.set_xticks([0, 1], heads, fontsize=TEXT_PT, color=INK)
+    for word, side in zip(slopes.get_xticklabels(), ("right", "left"), strict=True):
+        word.set_horizontalalignment(side)  # each over its own names, as the two are close together
     slopes.set_xlabel(agreement, fontsize=SMALL_PT, color=INK)
     return figure
 
 
 def _slopes(
-    axes: Axes, ranks: tuple[list[str], list[str]], looks: Mapping[str, VariantLook], order: Sequence[str], length: int
+    axes: Axes,
+    ranks: tuple[list[str], list[str]],
+    looks: Mapping[str, VariantLook],
+    order: Sequence[str],
+    width_in: float,
 ) -> None:
-    """A line for each variant, from its rank by one metric to that by the other."""
+    """A line for each variant, from its rank by one metric to that by the other; `width_in` with the names."""
+    length = 22 if width_in > NARROW_IN else 17
+    size_pt = SMALL_PT if width_in > NARROW_IN else 7.0
+    longest = min(length, max(map(len, ranks[0])))
+    names_in = (longest + 3) * size_pt * 0.6 / 72 + 0.12
+    margin = names_in / max(0.5, width_in - 2 * names_in)
     for place, name in enumerate(ranks[0]):
         look, gid = looks[name], variant_gid(order.index(name))
         if name not in ranks[1]:
             continue
         other = ranks[1].index(name)
         axes.plot([0, 1], [place, other], color=look.color, ls=look.dash, lw=1.6, marker=look.marker, ms=6, gid=gid)
-        for x, y, side in ((-0.06, place, "right"), (1.06, other, "left")):
-            text = (
-                f"{shortened(name, length)}{GAP}{y + 1}"
-                if side == "right"
-                else f"{y + 1}{GAP}{shortened(name, length)}"
-            )
-            axes.text(x, y, text, ha=side, va="center", fontsize=SMALL_PT, color=INK, gid=gid)
+        words = shortened(name, length)
+        for x, y, side, text in (
+            (-0.1 * margin, place, "right", f"{words}{GAP}{place + 1}"),
+            (1 + 0.1 * margin, other, "left", f"{other + 1}{GAP}{words}"),
+        ):
+            axes.text(
+                x, y, text, ha=side, va="center", fontsize=size_pt, color=INK, gid=gid, in_layout=False
+            )  # the limits below leave room for it
     axes.set_ylim(len(ranks[0]) - 0.5, -0.5)
-    axes.set_xlim(-0.08, 1.08)
+    axes.set_xlim(-margin, 1 + margin)
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0)
     axes.xaxis.tick_top()
@@ -380,27 +453,38 @@ def _slopes(
 
 def _curve_drawings(comparison: Comparison) -> Iterator[Drawing]:
     for key, curves in comparison.curves.items():
-        drawn = {v.name: curves[v.name] for v in comparison.variants if v.name in curves and curves[v.name].steps}
+        drawn = {v.name: curves[v.name] for v in comparison.variants if v.name in curves and is_curve(curves[v.name])}
         if drawn:
             title = curve_title(comparison, key)
             yield Drawing(
                 f"curves-{_stem(key)}",
                 f"{title} over training",
                 f"{title} over training steps, {plural(len(drawn), 'variant')}: mean over the seeds and its interval.",
-                partial(_curves, comparison, title, drawn),
+                partial(_curves, comparison, title, curve_metric(comparison, key), drawn),
             )
+
+
+def is_curve(curve: Curve) -> bool:
+    """Whether it has enough points to be drawn: what lies between two or three would be made up by the line."""
+    return len(curve.steps) >= POINTS_FOR_CURVE
+
+
+def curve_metric(comparison: Comparison, key: str) -> Metric | None:
+    """The metric that a curve of metrics.jsonl follows."""
+    return next((metric for metric in comparison.metrics if curve_key(metric) == key), None)
 
 
 def curve_title(comparison: Comparison, key: str) -> str:
     """`validation PSNR (dB)`; the key itself where no metric of the comparison has that name."""
-    part, _, name = key.partition("/")
-    for metric in comparison.metrics:
-        if metric.key.partition("/")[2] == name:
-            return f"validation {metric_title(metric)}" if part == "val" else metric_title(metric)
-    return key
+    metric = curve_metric(comparison, key)
+    if metric is None:
+        return key
+    return f"validation {metric_title(metric)}" if key.startswith("val/") else metric_title(metric)
 
 
-def _curves(comparison: Comparison, title: str, curves: Mapping[str, Curve], width_in: float) -> Figure:
+def _curves(
+    comparison: Comparison, title: str, metric: Metric | None, curves: Mapping[str, Curve], width_in: float
+) -> Figure:
     narrow = width_in <= NARROW_IN
     count = len(curves)
     height = 3.0 + 0.19 * -(-count // 2) if narrow else max(3.5, 0.185 * count + 0.4)
@@ -409,20 +493,29 @@ def _curves(comparison: Comparison, title: str, curves: Mapping[str, Curve], wid
     looks = variant_looks(comparison.variants)
     order = [variant.name for variant in comparison.variants]
     shade = 0.13 if count <= 10 else 0.05  # many bands on top of each other would hide what lies below
+    place = _artifact_axis(axes, "y", metric, [v for curve in curves.values() for v in curve.mean]) if metric else None
     for name, curve in curves.items():
         look, gid = looks[name], variant_gid(order.index(name))
+        mean, low, high = (
+            [place(v) for v in values] if place else values for values in (curve.mean, curve.low, curve.high)
+        )
         if not any(math.isnan(value) for value in (*curve.low, *curve.high)):
-            axes.fill_between(curve.steps, curve.low, curve.high, color=look.color, alpha=shade, lw=0, gid=gid)
-        single = len(curve.steps) == 1
+            axes.fill_between(curve.steps, low, high, color=look.color, alpha=shade, lw=0, gid=gid)
         axes.plot(
-            curve.steps, curve.mean, color=look.color, ls=look.dash, lw=1.7, gid=gid,
-            marker=look.marker, ms=6 if single else 4.5, markevery=[len(curve.steps) - 1],
+            curve.steps, mean, color=look.color, ls=look.dash, lw=1.7, gid=gid,
+            marker=look.marker, ms=4.5, markevery=[len(curve.steps) - 1],
         )  # fmt: skip
-    _late_part(axes, curves.values())
+    if place is None:
+        _late_part(axes, curves.values())
     axes.set_xlabel("training step", fontsize=TEXT_PT, color=INK)
     axes.set_ylabel(title, fontsize=TEXT_PT, color=INK)
+    axes.locator_params(axis="x", nbins=5 if narrow else 9)
     _quiet(axes, grid=True)
-    by_end = sorted((v for v in comparison.variants if v.name in curves), key=lambda v: -curves[v.name].mean[-1])
+    ends = {name: curve.mean[-1] for name, curve in curves.items()}
+    by_end = sorted(
+        (variant for variant in comparison.variants if variant.name in curves),
+        key=lambda variant: -(place(ends[variant.name]) if place else ends[variant.name]),
+    )
     key = [_variant_key(variant, looks[variant.name], narrow, line=True) for variant in by_end]
     if narrow:
         _key(figure, key, 2)
@@ -469,13 +562,14 @@ def _regions(comparison: Comparison, rows: Sequence[Variant], width_in: float) -
     axes = figure.add_subplot()
     looks = variant_looks(comparison.variants)
     order = [variant.name for variant in comparison.variants]
-    smallest = math.inf
+    smallest, largest = math.inf, 0.0
     for row, variant in enumerate(rows):
         errors, look = comparison.regions[variant.name], looks[variant.name]
         values = [(getattr(errors, field), marker) for field, _, marker in REGIONS]
         known = [(value, marker) for value, marker in values if value > 0 and not math.isnan(value)]
         if known:
             smallest = min(smallest, *(value for value, _ in known))
+            largest = max(largest, *(value for value, _ in known))
         gid = variant_gid(order.index(variant.name))
         axes.plot([v for v, _ in known], [row] * len(known), color=look.color, lw=1, alpha=0.5, gid=gid)
         for value, marker in known:
@@ -483,7 +577,8 @@ def _regions(comparison: Comparison, rows: Sequence[Variant], width_in: float) -
     axes.set_yticks(range(len(rows)), [shortened(v.name, NARROW_NAME_LENGTH if narrow else NAME_LENGTH) for v in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if math.isfinite(smallest):
-        _logarithmic(axes)
+        _logarithmic(axes, "x", smallest / 1.2, largest * 1.2)
+        axes.set_xlim(smallest / 1.2, largest * 1.2)
     axes.set_xlabel("mean squared error" + ("" if narrow else "; less is better"), fontsize=TEXT_PT, color=INK)
     _quiet(axes, grid=True)
     axes.tick_params(axis="y", length=0)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+import upsample_lab.config  # noqa: F401  # registers the options of each upsampler
 from upsample_lab.compare.result import Variant
 from upsample_lab.palette import DASH_DOT, DASHED, DOTTED, SOLID, look_of
+from upsample_lab.settings import GROUPS, ConfigError, option_values, rule_of
 
 TEXT_PT, SMALL_PT = 9.0, 8.0
 WIDE_IN, NARROW_IN = 8.6, 3.7  # of a desktop page, and of a telephone's
@@ -21,12 +23,15 @@ PNG_DPI = 160
 
 _DASHES = (SOLID, DASHED, DOTTED, DASH_DOT)
 _MARKERS = "osD^vPX<>ph*d"  # all that the palette uses
-_SHADES = (0.0, 0.42, -0.35, 0.62, -0.6)  # towards white, or where negative towards black
+_WHITE, _GREY, _BLACK = "#ffffff", "#6b6b6b", "#000000"
+_LIGHTER = (0.0, 0.28, 0.46)  # shares of white by steps below a number's default: more would not be seen on white
+_DARKER = (0.0, 0.22, 0.4, 0.56, 0.7)  # shares of black by steps above it
+_GREYER = (0.0, 0.55, 0.8)  # shares of grey by words and switches that are not the default's
 
 
 @dataclass(frozen=True)
 class VariantLook:
-    """As `palette.Look`, for a variant: the first of an upsampler has its look, others a shade, dash and marker off."""
+    """As `palette.Look`, for a variant."""
 
     color: str
     dash: Any
@@ -34,21 +39,70 @@ class VariantLook:
 
 
 def variant_looks(variants: Sequence[Variant]) -> Mapping[str, VariantLook]:
-    """By name. Variants of one upsampler share its hue and no two of them dash, marker and shade."""
-    seen: Counter[str] = Counter()
-    looks = {}
-    for variant in variants:
-        look, turn = look_of(variant.upsampler), seen[variant.upsampler]
-        seen[variant.upsampler] += 1
-        dash = _DASHES[(_DASHES.index(look.dash) + turn) % len(_DASHES)]
-        marker = _MARKERS[(_MARKERS.index(look.marker) + turn) % len(_MARKERS)]
-        looks[variant.name] = VariantLook(_shaded(look.color, _SHADES[turn % len(_SHADES)]), dash, marker)
+    """By name. An upsampler with its default options looks as in the palette, with others a shade off.
+
+    The colour follows from the upsampler and its options alone, so that it is the same in every report: numbers below
+    their default are lighter, those above it darker, and other words and switches greyer. Dash and marker follow from
+    the options too; only where all three would be those of another variant, as where losses differ, the later by name
+    takes the next marker and dash.
+    """
+    looks: dict[str, VariantLook] = {}
+    for variant in sorted(variants, key=lambda each: each.name):
+        look = first = _look(variant)
+        while look in looks.values() and (look := _next(look)) != first:
+            pass
+        looks[variant.name] = look
     return looks
 
 
-def _shaded(color: str, amount: float) -> str:
-    goal = 255 if amount > 0 else 0
-    return "#" + "".join(f"{round(c + (goal - c) * abs(amount)):02x}" for c in channels(color))
+def _look(variant: Variant) -> VariantLook:
+    """What the upsampler's options make of its look."""
+    base, (steps, words) = look_of(variant.upsampler), _off_default(variant)
+    color = _mixed(base.color, _GREY, _GREYER[min(words, len(_GREYER) - 1)])
+    paper, shares = (_WHITE, _LIGHTER) if steps < 0 else (_BLACK, _DARKER)
+    color = _mixed(color, paper, shares[min(abs(steps), len(shares) - 1)])
+    dash = _DASHES[(_DASHES.index(base.dash) + steps + words) % len(_DASHES)]
+    marker = _MARKERS[(_MARKERS.index(base.marker) + steps + 7 * words) % len(_MARKERS)]
+    return VariantLook(color, dash, marker)
+
+
+def _off_default(variant: Variant) -> tuple[int, int]:
+    """How far the upsampler's options are from their defaults: steps of its numbers, and how many words differ."""
+    config = variant.runs[0].config if variant.runs else {}
+    options, schema = config.get("upsample"), GROUPS.get("upsample", {}).get(variant.upsampler)
+    if not isinstance(options, Mapping) or schema is None:
+        return 0, 0
+    steps = words = 0
+    for key, default in _defaults(variant.upsampler).items():
+        rule, value = rule_of(schema, key), options.get(key, default)
+        if value == default or (rule is not None and not rule.identity):
+            continue
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            step = (value - default) / (2 if rule is not None and rule.odd else 1)
+            steps += round(step) or (1 if step > 0 else -1)
+        else:
+            words += 1
+    return steps, words
+
+
+@cache
+def _defaults(upsampler: str) -> Mapping[str, Any]:
+    try:
+        return option_values("upsample", upsampler)
+    except ConfigError:
+        return {}
+
+
+def _next(look: VariantLook) -> VariantLook:
+    """The same colour with the next marker and dash."""
+    marker = _MARKERS[(_MARKERS.index(look.marker) + 1) % len(_MARKERS)]
+    return VariantLook(look.color, _DASHES[(_DASHES.index(look.dash) + 1) % len(_DASHES)], marker)
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    return "#" + "".join(
+        f"{round(a + (b - a) * share):02x}" for a, b in zip(channels(color), channels(other), strict=True)
+    )
 
 
 def channels(color: str) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upsample_lab.compare.report.figures import difference_name, drawings
+from upsample_lab.compare.report.flat import FlatPictures, flat_drawing, load_flat
 from upsample_lab.compare.report.passports import Card, passport_cards
 from upsample_lab.compare.report.pictures import Pictures, load_pictures, picture_drawing
 from upsample_lab.compare.report.svg import Rendered, render
@@ -15,12 +16,17 @@ from upsample_lab.compare.result import Comparison, Metric
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """`charts` by section, as in `figures.drawings`; `cards` by variant; `reconstructions` where there are pictures."""
+    """`charts` by section, as in `figures.drawings`; `cards` by variant.
+
+    `reconstructions` and `flat_areas` are the figures of `pictures` and `flat`, where there are any.
+    """
 
     comparison: Comparison
     charts: Mapping[str, Sequence[Rendered]]
     pictures: Pictures | None
     reconstructions: Rendered | None
+    flat: FlatPictures | None
+    flat_areas: Rendered | None
     cards: Mapping[str, Card]
 
     def difference_charts(self, metric: Metric) -> list[Rendered]:
@@ -31,7 +37,7 @@ class Material:
     def rendered(self) -> list[Rendered]:
         """Every figure that becomes files."""
         charts = [chart for section in self.charts.values() for chart in section]
-        return charts + ([self.reconstructions] if self.reconstructions else [])
+        return charts + [each for each in (self.reconstructions, self.flat_areas) if each is not None]
 
 
 def gather(comparison: Comparison, folder: Path, passports: bool) -> Material:
@@ -39,4 +45,7 @@ def gather(comparison: Comparison, folder: Path, passports: bool) -> Material:
     charts = {section: [render(each) for each in drawn] for section, drawn in drawings(comparison).items()}
     pictures = load_pictures(comparison)
     reconstructions = render(picture_drawing(comparison, pictures), in_page=False) if pictures else None
-    return Material(comparison, charts, pictures, reconstructions, passport_cards(comparison, folder, passports))
+    flat = load_flat(comparison)
+    flat_areas = render(flat_drawing(flat), in_page=False) if flat else None
+    cards = passport_cards(comparison, folder, passports)
+    return Material(comparison, charts, pictures, reconstructions, flat, flat_areas, cards)

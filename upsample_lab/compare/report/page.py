@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -17,27 +18,33 @@ from string import Template
 import numpy as np
 from matplotlib.markers import MarkerStyle
 
+from upsample_lab.compare.report.flat import FlatPictures, Panel
 from upsample_lab.compare.report.looks import VariantLook, variant_looks
 from upsample_lab.compare.report.material import Material
-from upsample_lab.compare.report.pictures import NEUTRAL, Pictures, data_address, error_strip, strip
-from upsample_lab.compare.report.svg import color_rules, figure_element, used_colors
-from upsample_lab.compare.report.words import (
-    DIFFERENCE_COLUMNS,
-    NONE,
-    Cell,
-    Column,
-    difference_row,
-    facts,
-    measured,
-    metric_title,
-    number,
-    plural,
-    results_table,
-    table_note,
+from upsample_lab.compare.report.passports import Card
+from upsample_lab.compare.report.pictures import NEUTRAL, Pictures, data_address, error_strip, strip, tile_file
+from upsample_lab.compare.report.sections import (
+    Block,
+    Cards,
+    Chart,
+    Command,
+    Facts,
+    FlatGallery,
+    Gallery,
+    Items,
+    Note,
+    OfMetric,
+    Section,
+    Table,
+    sections,
+    setting,
 )
+from upsample_lab.compare.report.svg import color_rules, figure_element, used_colors
+from upsample_lab.compare.report.words import NONE, Cell, Column, facts, metric_title, number, plural
 from upsample_lab.compare.result import Comparison, Metric, Variant
 from upsample_lab.palette import BAD, GOOD
 
+TILE_PX = 64  # of a picture of a flat area, at most, as in the style sheet
 FIRST_DIRECTION = {"higher": "descending", "lower": "ascending", "": "ascending"}
 
 
@@ -46,9 +53,9 @@ def report_page(material: Material) -> str:
     comparison = material.comparison
     package = files("upsample_lab.compare.report")
     script = package.joinpath("report.js").read_text(encoding="utf-8")
-    sections = [section for section in _sections(material) if section[2]]
-    body = "\n".join(_section(name, title, content) for name, title, content in sections)
     looks = variant_looks(comparison.variants)
+    every = sections(material)
+    body = "\n".join(_section(section, _Context(material, looks)) for section in every)
     colors = used_colors(body) | {look.color for look in looks.values()}
     return Template(package.joinpath("page.html").read_text(encoding="utf-8")).substitute(
         policy=_policy(script),
@@ -59,7 +66,7 @@ def report_page(material: Material) -> str:
         style=package.joinpath("report.css").read_text(encoding="utf-8"),
         sprites=_strip_rules(comparison, material.pictures),
         verdict="\n".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.verdict),
-        contents="".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in sections),
+        contents="".join(f'<li><a href="#{each.name}">{escape(each.title)}</a></li>' for each in every),
         sections=body,
         data=_json(_script_data(comparison, material.pictures)),
         script=script,
@@ -80,91 +87,116 @@ def _json(content: object) -> str:
     return json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _section(name: str, title: str, content: str) -> str:
-    heading = f'<h2 id="{name}-title">{escape(title)}</h2>'
-    return f'<section id="{name}" aria-labelledby="{name}-title">{heading}\n{content}\n</section>'
+def _section(section: Section, page: _Context) -> str:
+    heading = f'<h2 id="{section.name}-title">{escape(section.title)}</h2>'
+    content = "\n".join(_block(block, page) for block in section.blocks)
+    if section.name == "results":
+        content += _spotlight(page)
+    if metrics := [block.metric for block in section.blocks if isinstance(block, OfMetric)]:
+        content = _chooser(metrics) + content
+    return f'<section id="{section.name}" aria-labelledby="{section.name}-title">{heading}\n{content}\n</section>'
 
 
-def _sections(material: Material) -> Iterator[tuple[str, str, str]]:
-    """(id, title, content); one without content is left out."""
-    yield "results", "Results", _results(material)
-    yield "differences", "Paired differences", _differences(material)
-    yield "cost", "Quality against cost", _charts(material, "cost", COST_NOTE)
-    yield "artifact", "Quality against artifact", _charts(material, "artifact", ARTIFACT_NOTE)
-    yield "training", "Over training", _charts(material, "curves", CURVES_NOTE)
-    yield "images", "The same images", _gallery(material.comparison, material.pictures)
-    yield "regions", "Where they differ", _charts(material, "regions", REGIONS_NOTE)
-    yield "passports", "Passports", _passports(material)
-    yield "measured", "How it was measured", _measured(material.comparison)
-    yield "limits", "What this does not show", _items(material.comparison.caveats)
-    yield "left-out", "Runs left out", _items(material.comparison.left_out)
+@dataclass(frozen=True, eq=False)
+class _Context:
+    """What blocks need to know of the comparison that they are of."""
+
+    material: Material
+    looks: Mapping[str, VariantLook]
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return self.material.comparison.variants
 
 
-COST_NOTE = (
-    "Up is better, left is cheaper. Filled markers lie on the front: no other variant is both better and cheaper. Bars "
-    "are intervals of the mean."
-)
-ARTIFACT_NOTE = (
-    "A layer can reconstruct best on average and still leave the pattern that the eye finds first. Steep lines on the "
-    "right are variants that the two figures judge differently."
-)
-CURVES_NOTE = (
-    "Mean over the seeds at each validation; bands are intervals of that mean. A steep start is cut off where it would "
-    "flatten what follows."
-)
-REGIONS_NOTE = (
-    "Mean squared error over all test images, pixels in 0…1, by kind of pixel: edges are the fifth of an image's "
-    "pixels with the largest gradient, flat areas those with none to speak of."
-)
+def _block(block: Block, page: _Context) -> str:
+    match block:
+        case Note(text):
+            return f'<p class="note">{escape(text)}</p>'
+        case Chart(rendered, titled):
+            return (f"<h3>{escape(rendered.drawing.title)}</h3>" if titled else "") + figure_element(rendered)
+        case Table():
+            return _table(block, page)
+        case Items(sentences):
+            return f'<ul class="plain">{"".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)}</ul>'
+        case Facts(pairs, folded):
+            items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
+            return _folded(folded, f'<dl class="measured">{items}</dl>')
+        case Command(title, text):
+            return f'<h3>{escape(title)}</h3><pre tabindex="0"><code>{escape(text)}</code></pre>'
+        case OfMetric(metric, blocks):
+            content = "".join(_block(inner, page) for inner in blocks)
+            return f'<div data-metric="{escape(metric.key)}">{content}</div>'
+        case Gallery(pictures, _):
+            return _gallery(page.variants, pictures)
+        case FlatGallery(pictures, _):
+            return _flat(pictures)
+        case Cards(cards):
+            return _cards(cards)
+
+
+def _folded(words: str, content: str) -> str:
+    return f"<details><summary>{escape(words)}</summary>{content}</details>" if words else content
+
 
 # ------------------------------------------------------------------------------------------------------------- tables
 
 
-def _results(material: Material) -> str:
-    comparison = material.comparison
-    columns, rows = results_table(comparison)
-    looks = variant_looks(comparison.variants)
-    head = _heading(Column("variant")) + "".join(
-        _heading(column, sorted_now=index == 0) for index, column in enumerate(columns)
+def _table(table: Table, page: _Context) -> str:
+    kinds = ["words" if column.words else "" for column in table.columns]
+    kinds = [f"{kind} sentence" if column.title == "verdict" else kind
+             for kind, column in zip(kinds, table.columns, strict=True)]  # fmt: skip
+    head = "".join(_heading(column, index == table.sorted_by) for index, column in enumerate(table.columns))
+    head = (_heading(Column("variant")) if table.names else "") + head
+    body = "".join(_row(row, kinds, table.names[i] if table.names else "", page) for i, row in enumerate(table.rows))
+    kind = ' class="results"' if table.sorted_by >= 0 else ""
+    content = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.label)}">'
+        f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
-    body = "".join(
-        f'<tr data-variant="variant-{index}"><th scope="row"><span class="name">{swatch(looks[variant.name])}'
-        f"<span>{escape(variant.name)}{_settings(variant, comparison.variants)}</span></span></th>"
-        f"{''.join(map(_cell, row))}</tr>"
-        for index, (variant, row) in enumerate(zip(comparison.variants, rows, strict=True))
-    )
+    return _folded(table.folded, content)
+
+
+def _row(row: Sequence[Cell], kinds: Sequence[str], name: str, page: _Context) -> str:
+    cells = "".join(map(_cell, row, kinds))
+    if not name:
+        return f"<tr>{cells}</tr>"
+    index = next(place for place, variant in enumerate(page.variants) if variant.name == name)
+    label = f"{escape(name)}{_settings(page.variants[index], page.variants)}"
+    head = f'<th scope="row"><span class="name">{swatch(page.looks[name])}<span>{label}</span></span></th>'
+    return f'<tr data-variant="variant-{index}">{head}{cells}</tr>'
+
+
+def _spotlight(page: _Context) -> str:
+    """The choice of a variant that stands out in all figures."""
+    if len(page.variants) < 2 or not any(page.material.charts.values()):
+        return ""
     choices = "".join(
         f'<option value="variant-{index}">{escape(variant.name)}</option>'
-        for index, variant in enumerate(comparison.variants)
-    )
-    spotlight = (
-        f'<label class="choice">Highlight in the figures <select id="spotlight"><option value="">all alike</option>'
-        f"{choices}</select></label>"
-        if len(comparison.variants) > 1 and any(material.charts.values())
-        else ""
+        for index, variant in enumerate(page.variants)
     )
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table of results">'
-        f'<table class="results" aria-describedby="results-note"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-        f'<p class="note" id="results-note">{escape(table_note(comparison))}</p>{spotlight}'
+        f'<label class="choice">Highlight in the figures <select id="spotlight"><option value="">all alike</option>'
+        f"{choices}</select></label>"
     )
+
+
+def _chooser(metrics: Sequence[Metric]) -> str:
+    """The choice of the metric that is shown; nothing where there is but one."""
+    choices = "".join(f'<option value="{escape(m.key)}">{escape(metric_title(m))}</option>' for m in metrics)
+    choose = f'<p><label class="choice">Metric <select id="metric">{choices}</select></label></p>'
+    return choose if len(metrics) > 1 else ""
 
 
 def _settings(variant: Variant, variants: Sequence[Variant]) -> str:
     """In small print, in what it differs from other variants of the same upsampler."""
     others = [other for other in variants if other.upsampler == variant.upsampler and other is not variant]
     own = [
-        f"{key.removeprefix('upsample.')} {_value(value)}"
+        f"{key.removeprefix('upsample.')} {setting(value)}"
         for key, value in variant.settings.items()
         if value is not None and any(other.settings.get(key) != value for other in others)
     ]
     return f'<span class="detail">{escape(", ".join(own))}</span>' if own else ""
-
-
-def _value(value: object) -> str:
-    """As it is written on the command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def swatch(look: VariantLook) -> str:
@@ -176,12 +208,12 @@ def swatch(look: VariantLook) -> str:
     return f'<svg class="swatch" viewBox="-.55 -.55 1.1 1.1" aria-hidden="true">{path}</svg>'
 
 
-def _heading(column: Column, sorted_now: bool = False, words: bool = False) -> str:
+def _heading(column: Column, sorted_now: bool = False) -> str:
     direction = FIRST_DIRECTION[column.better]
     state = f' aria-sort="{direction}"' if sorted_now else ""
     unit = f' <span class="unit">({escape(column.unit)})</span>' if column.unit else ""
     better = f'<span class="detail">{column.better} is better</span>' if column.better else ""
-    kind = ' class="words"' if words else ""
+    kind = ' class="words"' if column.words else ""
     return (
         f'<th scope="col"{kind} data-first="{direction}"{state}>'
         f'<button type="button">{escape(column.title)}{unit}</button>{better}</th>'
@@ -196,54 +228,12 @@ def _cell(cell: Cell, kind: str = "") -> str:
     return f"<td{name}{order}>{escape(cell.text)}{detail}</td>"
 
 
-def _differences(material: Material) -> str:
-    comparison = material.comparison
-    metrics = [metric for metric in comparison.metrics if comparison.differences.get(metric.key)]
-    if not metrics:
-        return ""
-    choices = "".join(f'<option value="{escape(m.key)}">{escape(metric_title(m))}</option>' for m in metrics)
-    choose = f'<p><label class="choice">Metric <select id="metric">{choices}</select></label></p>'
-    choose = choose if len(metrics) > 1 else ""
-    level = f"{comparison.confidence:.0%}".replace("%", " %")
-    note = (
-        '<p class="note">Differences are taken seed by seed, so that what a seed does to all variants cancels. A full '
-        f"dot: shown after Holm's correction. The {level} intervals hold for all pairs of a metric at once.</p>"
-    )
-    return note + choose + "".join(_metric_part(material, metric) for metric in metrics)
-
-
-def _metric_part(material: Material, metric: Metric) -> str:
-    pairs = material.comparison.differences[metric.key]
-    kinds = ("words", "words", "", "", "", "", "", "words sentence")
-    columns = zip(DIFFERENCE_COLUMNS, kinds, strict=True)
-    head = "".join(_heading(column, words="words" in kind) for column, kind in columns)
-    rows = "".join(f"<tr>{''.join(map(_cell, difference_row(pair, metric), kinds))}</tr>" for pair in pairs)
-    charts = material.difference_charts(metric)
-    return (
-        f'<div data-metric="{escape(metric.key)}">{"".join(figure_element(chart) for chart in charts)}'
-        f"<details><summary>{escape(plural(len(pairs), 'pair'))} in figures</summary>"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Differences of {escape(metric.title)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details></div>"
-    )
-
-
 # ------------------------------------------------------------------------------------------------------------ figures
 
 
-def _charts(material: Material, section: str, note: str) -> str:
-    charts = material.charts[section]
-    if not charts:
-        return ""
-    titles = len(charts) > 1 or section == "artifact"  # whose title is the finding
-    parts = ((f"<h3>{escape(chart.drawing.title)}</h3>" if titles else "") + figure_element(chart) for chart in charts)
-    return f'<p class="note">{escape(note)}</p>{"".join(parts)}'
-
-
-def _gallery(comparison: Comparison, pictures: Pictures | None) -> str:
+def _gallery(variants: Sequence[Variant], pictures: Pictures) -> str:
     """The same image by two variants under one divider, with their errors, and by all of them below."""
-    if pictures is None:
-        return ""
-    names = [v.name for v in comparison.variants if v.name in pictures.outputs]
+    names = [v.name for v in variants if v.name in pictures.outputs]
     options = "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(names))
     thumbs = "".join(
         f'<label><input type="radio" name="image" value="{i}"{" checked" if i == 0 else ""} '
@@ -322,83 +312,40 @@ def _script_data(comparison: Comparison, pictures: Pictures | None) -> dict[str,
     return {"pictures": {"count": pictures.count, "names": names, "psnr": psnr}}
 
 
-# --------------------------------------------------------------------------------------------------------------- words
-
-
-def _passports(material: Material) -> str:
-    """The figures of each layer alone beside what training made of it."""
-    if not material.cards:
-        return (
-            '<p class="note">Not measured: <code>passports=true</code> adds each layer\'s, in some seconds a layer.</p>'
-        )
-    comparison, columns = material.comparison, next(iter(material.cards.values())).figures
-    primary = comparison.metrics[0]
-    head = _heading(Column("variant")) + "".join(_heading(Column(name)) for name in columns)
-    head += _heading(Column(f"trained: {primary.title}", primary.unit))
-    rows = "".join(
-        f'<tr><th scope="row">{escape(v.name)}</th>{"".join(map(_cell, _card_cells(material, v.name, columns)))}'
-        f"{_cell(_trained(comparison, v.name))}</tr>"
-        for v in comparison.variants
+def _flat(pictures: FlatPictures) -> str:
+    """A table of tiles: a row for each variant, a column for each grey, and one for the worst flat window."""
+    head = "".join(
+        f'<th scope="col"><span>{escape(panel.title)}</span><span class="tiles">'
+        f"{''.join(f'<i>{escape(word)}</i>' for word in panel.heads)}</span></th>"
+        for panel in pictures.panels
     )
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(_tiles(panel, name) for panel in pictures.panels)}</tr>'
+        for name in pictures.names
+    )
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Flat areas">'
+        f'<table class="flat"><thead><tr><th scope="col">variant</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        "</div>"
+    )
+
+
+def _tiles(panel: Panel, name: str) -> str:
+    if name not in panel.tiles:
+        return f"<td>{NONE}</td>"
+    images = "".join(
+        f'<span><img src="{data_address(tile_file(tile))}" alt="{escape(f"{panel.title} by {name}, {word}")}" '
+        f'style="width: {tile.shape[1] * scale}px; height: {tile.shape[0] * scale}px"></span>'
+        for word, tile in zip(panel.heads, panel.tiles[name], strict=True)
+        if (scale := max(1, TILE_PX // max(tile.shape[:2])))  # a whole number, or a checkerboard would become a moiré
+    )
+    return f'<td><span class="tiles">{images}</span>{escape(panel.words[name])}</td>'
+
+
+def _cards(cards: Mapping[str, Card]) -> str:
     pictures = "".join(
         f'<figure><img src="{data_address(card.png)}" alt="Passport of {escape(name)}: flat area, response to one '
         f'pixel, frequency response"><figcaption><b>{escape(name)}</b> {escape(card.finding)}</figcaption></figure>'
-        for name, card in material.cards.items()
+        for name, card in cards.items()
     )
-    return (
-        '<p class="note">Each layer measured alone on 16 × 16 inputs, with fresh weights: how unequal its phases '
-        "are (DC-phase), how far it shifts, what it rejects and what it does at the border. The last column is what "
-        "training made of it.</p>"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Passports"><table><thead><tr>{head}</tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><div class="passports">{pictures}</div>'
-    )
-
-
-def _card_cells(material: Material, name: str, columns: Iterable[str]) -> list[Cell]:
-    card = material.cards.get(name)
-    figures = [card.figures.get(column, NONE) if card else NONE for column in columns]
-    return [Cell(figure, "", _leading_number(figure)) for figure in figures]
-
-
-def _trained(comparison: Comparison, name: str) -> Cell:
-    primary = comparison.metrics[0]
-    estimate = comparison.estimates.get(primary.key, {}).get(name)
-    return Cell(number(estimate.mean, primary.digits), "", estimate.mean) if estimate else Cell(NONE)
-
-
-def _leading_number(text: str) -> float | None:
-    """The number that a figure in words begins with."""
-    try:
-        return float(text.split(" ")[0].replace(",", ""))
-    except ValueError:
-        return None
-
-
-def _measured(comparison: Comparison) -> str:
-    facts_list = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in measured(comparison))
-    commands: Sequence[tuple[str, str]] = (
-        ("To repeat the runs", comparison.provenance.command),
-        ("To compare them again", comparison.provenance.compare_command),
-    )
-    blocks = "".join(
-        f'<h3>{title}</h3><pre tabindex="0"><code>{escape(command)}</code></pre>'
-        for title, command in commands
-        if command
-    )
-    return f'<dl class="measured">{facts_list}</dl>{_all_settings(comparison)}{blocks}'
-
-
-def _all_settings(comparison: Comparison) -> str:
-    """What each variant is, in full."""
-    items = "".join(
-        f"<dt>{escape(variant.name)}</dt><dd>{escape(', '.join(words))}</dd>"
-        for variant in comparison.variants
-        if (words := [f"{key}={_value(value)}" for key, value in variant.settings.items() if value is not None])
-    )
-    summary = "<summary>Settings in which the variants differ</summary>"
-    return f'<details>{summary}<dl class="measured">{items}</dl></details>' if items else ""
-
-
-def _items(sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return f'<ul class="plain">{items}</ul>' if items else ""
+    return f'<div class="passports">{pictures}</div>'

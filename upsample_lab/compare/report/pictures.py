@@ -69,8 +69,8 @@ def load_pictures(comparison: Comparison) -> Pictures | None:
     errors = {name: _signed_error(output, originals) for name, (_, output, _) in same.items()}
     everything = np.concatenate([np.abs(error).ravel() for error in errors.values()])
     return Pictures(
-        originals=_as_rgb(originals),
-        outputs={name: _as_rgb(output) for name, (_, output, _) in same.items()},
+        originals=as_rgb(originals),
+        outputs={name: as_rgb(output) for name, (_, output, _) in same.items()},
         errors=errors,
         psnr_db={name: psnr_db for name, (_, _, psnr_db) in same.items()},
         limit=max(float(np.percentile(everything, LIMIT_PERCENT)), 1 / 255),
@@ -94,7 +94,7 @@ def _load(path: Path, indices: Sequence[int]) -> tuple[Bytes, Bytes, tuple[float
     return originals[chosen], outputs[chosen], tuple(float(value) for value in every_psnr_db[chosen])
 
 
-def _as_rgb(images: Bytes) -> Bytes:
+def as_rgb(images: Bytes) -> Bytes:
     """`[n, C, H, W]` -> `[n, H, W, 3]`; the first channel three times where there are not three."""
     colored = images if images.shape[1] == 3 else images[:, :1].repeat(3, axis=1)
     return np.ascontiguousarray(colored.transpose(0, 2, 3, 1))
@@ -111,6 +111,12 @@ def _signed_error(outputs: Bytes, originals: Bytes) -> NDArray[np.float32]:
 def strip(images: Bytes) -> bytes:
     """Images `[n, H, W, 3]` side by side, as a PNG file; the page shows one at a time."""
     return _png(Image.fromarray(np.concatenate(list(images), axis=1)))
+
+
+def tile_file(image: Bytes) -> bytes:
+    """An image `[h, w, 3]` as a PNG file, of one channel where it is grey."""
+    grey = bool((image == image[..., :1]).all())
+    return _png(Image.fromarray(image[..., 0] if grey else image))
 
 
 def error_strip(errors: NDArray[np.float32], limit: float) -> bytes:

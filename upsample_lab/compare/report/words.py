@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from upsample_lab.compare.result import Comparison, Difference, Estimate, Metric
@@ -13,11 +14,12 @@ MINUS = "−"
 
 @dataclass(frozen=True)
 class Column:
-    """Of a table: what it is, its unit, and which end is the good one: "higher", "lower" or "" where neither is."""
+    """Of a table: what it is, its unit, which end is the good one ("higher", "lower" or ""), and if it has words."""
 
     title: str
     unit: str = ""
     better: str = ""
+    words: bool = False
 
     @property
     def heading(self) -> str:
@@ -75,6 +77,26 @@ def shortened(name: str, length: int) -> str:
     return f"{name[:head]}…{name[-(length - 1 - head) :]}"
 
 
+def is_none(metric: Metric, value: float) -> bool:
+    """Whether the value is below what the metric calls none."""
+    return metric.none_below is not None and value < metric.none_below
+
+
+NO_PATTERN = "none"  # the word for it
+
+
+def metric_value(metric: Metric, value: float | None) -> str:
+    """`0.42`, or `none` below what the metric calls so; a dash where there is no number."""
+    if value is not None and not math.isnan(value) and is_none(metric, value):
+        return NO_PATTERN
+    return number(value, metric.digits, tiny=True)
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
@@ -89,28 +111,23 @@ def metric_title(metric: Metric) -> str:
 
 
 def artifact_metric(comparison: Comparison) -> Metric | None:
-    """The first metric that measures an artifact and not quality: those of which less is better, but for losses."""
-    primary = comparison.metrics[0] if comparison.metrics else None
-    for metric in comparison.metrics:
-        name = metric.key.rsplit("/", 1)[-1]
-        if metric is not primary and not metric.higher_is_better and name not in ("loss", "mse", "l1", "mae", "rmse"):
-            return metric
-    return None
+    """The first metric that measures an artifact and is not the primary one."""
+    return next((metric for metric in comparison.metrics[1:] if metric.kind == "artifact"), None)
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
 
 
-def estimate_cell(estimate: Estimate | None, digits: int) -> Cell:
-    """`29.95 ± 0.11` and, smaller, the interval of the mean."""
+def estimate_cell(estimate: Estimate | None, metric: Metric) -> Cell:
+    """`29.95 ± 0.11` and, smaller, the interval of the mean; `none` alone where that is what the metric calls it."""
     if estimate is None or math.isnan(estimate.mean):
         return Cell(NONE)
-    spread = "" if math.isnan(estimate.std) else f" ± {number(estimate.std, digits)}"
-    return Cell(
-        number(estimate.mean, digits, tiny=True) + spread,
-        interval(estimate.low, estimate.high, digits),
-        float(estimate.mean),
-    )
+    text = metric_value(metric, estimate.mean)
+    if text == NO_PATTERN:
+        return Cell(text, f"≤ {number(max(estimate.values.values()), metric.digits, tiny=True)}", float(estimate.mean))
+    spread = "" if math.isnan(estimate.std) else f" ± {number(estimate.std, metric.digits, tiny=True)}"
+    low = max(0.0, estimate.low) if min(estimate.values.values()) >= 0 else estimate.low
+    return Cell(text + spread, interval(low, estimate.high, metric.digits), float(estimate.mean))
 
 
 def results_table(comparison: Comparison) -> tuple[list[Column], list[list[Cell]]]:
@@ -126,7 +143,7 @@ def results_table(comparison: Comparison) -> tuple[list[Column], list[list[Cell]
 
 
 def _metric_cell(comparison: Comparison, metric: Metric, name: str) -> Cell:
-    cell = estimate_cell(comparison.estimates.get(metric.key, {}).get(name), metric.digits)
+    cell = estimate_cell(comparison.estimates.get(metric.key, {}).get(name), metric)
     return replace(cell, remark=standing(comparison, metric, name)) if cell.order is not None else cell
 
 
@@ -160,14 +177,14 @@ def _count(value: float | None, unit: float, digits: int) -> Cell:
 
 
 DIFFERENCE_COLUMNS = (
-    Column("first"),
-    Column("second"),
+    Column("first", words=True),
+    Column("second", words=True),
     Column("first − second"),
     Column("interval"),
     Column("p"),
     Column("p, Holm"),
     Column("effect size d"),
-    Column("verdict"),
+    Column("verdict", words=True),
 )
 
 
@@ -188,6 +205,15 @@ def difference_row(difference: Difference, metric: Metric) -> list[Cell]:
 
 def _finite(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def difference_note(comparison: Comparison) -> str:
+    """How to read the differences."""
+    level = f"{comparison.confidence:.0%}".replace("%", " %")
+    return (
+        "Differences are taken seed by seed, so that what a seed does to all variants cancels. A full dot: shown after "
+        f"Holm's correction. The {level} intervals hold for all pairs of a metric at once."
+    )
 
 
 def facts(comparison: Comparison) -> str:
