@@ -96,3 +96,29 @@ def test_whatever_has_rules_of_its_own_takes_the_plain_convolution(applied: list
 def test_an_even_kernel_is_refused() -> None:
     with pytest.raises(ValueError, match="kernel_size=2 must be odd"):
         layer(3, kernel=2)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("padding_mode", "reflect"), ("stride", (2, 2)), ("padding", (0, 0)), ("dilation", (2, 2))]
+)
+def test_what_is_set_later_counts(attribute: str, value: object, applied: list[int]) -> None:
+    conv, x = layer(3), image(2, 3, 7, 6)
+    twin = torch.nn.Conv2d(3, 1, 3, padding=1, dtype=torch.float64)
+    twin.load_state_dict(conv.state_dict())
+    for module in (conv, twin):
+        setattr(module, attribute, value)
+        module._reversed_padding_repeated_twice = [1, 1, 1, 1]
+    torch.testing.assert_close(conv(x), twin(x), rtol=1e-12, atol=1e-12)
+    assert not applied
+
+
+def test_without_a_bias_and_with_spectral_norm() -> None:
+    conv, x = layer(3), image(2, 3, 7, 6)
+    twin = torch.nn.Conv2d(3, 1, 3, padding=1, dtype=torch.float64)
+    twin.load_state_dict(conv.state_dict())
+    for module in (conv, twin):
+        torch.manual_seed(0)
+        torch.nn.utils.parametrizations.spectral_norm(module)
+        module.register_parameter("bias", None)
+    for _ in range(3):  # each call iterates once
+        torch.testing.assert_close(conv(x), twin(x), rtol=1e-12, atol=1e-12)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 import pytest
 import torch
 
 from upsample_lab.config import load_option
-from upsample_lab.models import ConvolutionalAutoencoder, FullyConnectedAutoencoder, build_model
+from upsample_lab.conv import applied_weight
+from upsample_lab.models import (
+    Autoencoder,
+    ConvolutionalAutoencoder,
+    FullyConnectedAutoencoder,
+    build_model,
+    macs_per_image,
+)
 from upsample_lab.upsamplers import UPSAMPLERS
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
@@ -115,3 +123,46 @@ def test_first_and_last_kernel_of_the_decoder_are_shown() -> None:
     kernels = make().decoder_kernels()
     assert list(kernels) == ["decoder.0.upsampler.conv.weight", "to_image.weight"]
     assert kernels["to_image.weight"].shape == (1, 4, 3, 3)
+
+
+@pytest.mark.parametrize("upsample", UPSAMPLERS)
+@pytest.mark.parametrize("model", ["small", "medium", "mlp"])
+def test_a_hook_on_every_module_runs_once_a_call(model: str, upsample: str) -> None:
+    built = build_model(
+        load_option("model", model), load_option("upsample", upsample), load_option("conv", "custom"), GREY, seed=0
+    )
+    images = torch.rand(2, *GREY)
+    plain = built.eval()(images)
+    calls: Counter[str] = Counter()
+    parts = {name: part for name, part in built.named_modules() if not isinstance(part, torch.nn.ModuleList)}
+    for name, part in parts.items():
+        part.register_forward_pre_hook(lambda *_, name=name: calls.update([name + " before"]))
+        part.register_forward_hook(lambda *_, name=name: calls.update([name]))
+    torch.testing.assert_close(built(images), plain, rtol=1e-5, atol=1e-5)
+    assert calls == {f"{name}{moment}": 1 for name in parts for moment in ("", " before")}
+
+
+def test_the_kernels_that_are_shown_are_those_that_are_applied() -> None:
+    options = dataclasses.replace(load_option("upsample", "deconv"), phase_equal=True)
+    built = build_model(
+        dataclasses.replace(load_option("model", "small"), widths=[4, 8]),
+        options,
+        load_option("conv", "custom"),
+        GREY,
+        0,
+    )
+    conv = built.decoder[0].upsampler.conv
+    torch.nn.init.normal_(conv.weight)
+    shown = built.decoder_kernels()
+    torch.testing.assert_close(shown["decoder.0.upsampler.conv.weight"], applied_weight(conv).detach())
+    assert not torch.allclose(shown["decoder.0.upsampler.conv.weight"], conv.weight)
+    torch.nn.utils.prune.random_unstructured(built.to_image, "weight", 0.5)
+    assert (built.decoder_kernels()["to_image.weight"] == 0).sum() == built.to_image.weight.numel() // 2
+
+
+def test_a_model_of_another_kind_is_not_counted_by_half() -> None:
+    class Foreign(Autoencoder):
+        pass
+
+    with pytest.raises(TypeError, match="knows no rule to count a Foreign"):
+        macs_per_image(Foreign("sigmoid"), GREY)

@@ -22,6 +22,7 @@ from .hardware import has_fast_bf16
 from .matrix import conv_matrix
 from .modules import Conv2d, ConvTranspose2d
 from .native import transformed_or_traced
+from .ordinary import applied_weight, is_ordinary, keeps_size
 
 __all__ = [
     "CONV2D_ALGORITHMS",
@@ -30,6 +31,7 @@ __all__ = [
     "ConvTranspose2d",
     "Layer",
     "ReceptiveField",
+    "applied_weight",
     "conv2d",
     "conv_matrix",
     "conv_output_size",
@@ -37,6 +39,8 @@ __all__ = [
     "conv_transpose_output_size",
     "has_fast_bf16",
     "inverting_output_padding",
+    "is_ordinary",
+    "keeps_size",
     "plan_sizes",
     "receptive_field",
     "transformed_or_traced",

@@ -100,14 +100,17 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         """The transposed convolution; ``output_size``, `(H_out, W_out)`, overrides ``output_padding`` (as in torch.nn).
 
-        Each of its numbers may lie between the smallest possible size and ``stride - 1`` above it.
+        Each of its numbers may lie between the smallest possible size and ``stride - 1`` above it. Raises ValueError
+        where ``padding_mode`` was set to anything but zeros, as torch.nn does.
         """
+        if self.padding_mode != "zeros":
+            raise ValueError(f"ConvTranspose2d: padding_mode={self.padding_mode!r} must be 'zeros'")
         stride, kernel, dilation = list(self.stride), list(self.kernel_size), list(self.dilation)
         padding: Any = list(self.padding)  # numbers: the transposed module takes no names
         output_padding = self._output_padding(input, output_size, stride, padding, kernel, 2, dilation)
         return conv_transpose2d(
             input,
-            self.weight,
+            self.effective_weight(self.weight),
             self.bias,
             stride,
             padding,
@@ -116,6 +119,10 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             dilation,
             algorithm=self.algorithm,
         )
+
+    def effective_weight(self, weight: Tensor) -> Tensor:
+        """The kernel that is applied, of the parameter: itself, unless a subclass says otherwise."""
+        return weight
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, algorithm={self.algorithm}"

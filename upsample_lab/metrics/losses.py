@@ -14,7 +14,9 @@ SPECTRAL_FLOOR = 1 / (255 * 12**0.5)
 """Magnitude at which the logarithm stops caring, in [0, 1] images: the rounding noise of 8 bits, in each bin."""
 
 
-def phase_gain_penalty(weight_or_response: Tensor, scale: int, *, kind: KernelKind = "transposed") -> Tensor:
+def phase_gain_penalty(
+    weight_or_response: Tensor, scale: int | tuple[int, int], *, kind: KernelKind = "transposed"
+) -> Tensor:
     """How unequal the phases' gains to a constant are: a scalar in [0, 1), 0 if and only if they are all equal.
 
     `mean Var_p G / mean G²`: the square of `dc_phase_variation`, with the gains `G[p]` of each pair of an input and an
@@ -24,7 +26,8 @@ def phase_gain_penalty(weight_or_response: Tensor, scale: int, *, kind: KernelKi
 
     Args:
         weight_or_response: see `kind`.
-        scale: `s`, the stride of the transposed convolution, the factor of the pixel shuffle, the response's period.
+        scale: `s`, the stride of the transposed convolution, the factor of the pixel shuffle, the response's period. A
+            transposed convolution may have a stride for each axis, `(vertical, horizontal)`, one of which may be 1.
         kind: `transposed`: a kernel `[C_in, C_out / groups, k_h, k_w]` used with stride `s`; a phase's gain is the sum
             of every s-th tap. `pixel_shuffle`: the kernel `[C_out · s², C_in, k_h, k_w]` of the convolution before the
             shuffle; its biases make a checkerboard too, but are no gain. `response`: `[N, C, H, W]`, what any layer
@@ -38,18 +41,24 @@ def phase_gain_penalty(weight_or_response: Tensor, scale: int, *, kind: KernelKi
         raise ValueError(f"kind must be one of {', '.join(get_args(KernelKind))}, got {kind!r}")
     if weight_or_response.ndim != 4 or weight_or_response.numel() == 0:
         raise ValueError(f"{kind} needs a non-empty tensor of 4 dimensions, got {tuple(weight_or_response.shape)}")
-    gains = _GAINS[kind](weight_or_response, scale)
+    if kind == "transposed":
+        gains = _transposed_gains(weight_or_response, scale)
+    elif isinstance(scale, tuple):
+        raise TypeError(f"scale must be one integer for {kind}, got {scale!r}")
+    else:
+        gains = _GAINS[kind](weight_or_response, scale)
     mean_square = gains.square().mean()
     return gains.var(dim=-1, correction=0).mean() / mean_square.clamp_min(torch.finfo(gains.dtype).tiny)
 
 
-def _transposed_gains(weight: Tensor, scale: int) -> Tensor:
-    """`[C_in, C_out, k_h, k_w] -> [C_in, C_out, s²]`. Phases past the kernel's end get no tap, so a gain of 0."""
-    check_period(scale, (scale, scale))
+def _transposed_gains(weight: Tensor, scale: int | tuple[int, int]) -> Tensor:
+    """`[C_in, C_out, k_h, k_w] -> [C_in, C_out, s_h·s_w]`. Phases past the kernel's end get no tap, so a gain of 0."""
+    down, across = scale if isinstance(scale, tuple) else (scale, scale)
+    for stride in {down, across} - {1} or {1}:
+        check_period(stride, (stride, stride))
     height, width = weight.shape[-2:]
-    padded = torch.nn.functional.pad(weight, (0, -width % scale, 0, -height % scale))
-    taps = (padded.shape[-2] // scale) * (padded.shape[-1] // scale)
-    return phase_means(padded, scale).flatten(-2) * taps
+    padded = torch.nn.functional.pad(weight, (0, -width % across, 0, -height % down))
+    return padded.unflatten(-1, (-1, across)).unflatten(-3, (-1, down)).sum((-4, -2)).flatten(-2)
 
 
 def _pixel_shuffle_gains(weight: Tensor, scale: int) -> Tensor:
@@ -66,7 +75,7 @@ def _response_gains(response: Tensor, scale: int) -> Tensor:
     return phase_means(interior(response, scale), scale).flatten(-2)
 
 
-_GAINS = {"transposed": _transposed_gains, "pixel_shuffle": _pixel_shuffle_gains, "response": _response_gains}
+_GAINS = {"pixel_shuffle": _pixel_shuffle_gains, "response": _response_gains}
 
 
 def spectral_loss(output: Tensor, target: Tensor, *, floor: float = SPECTRAL_FLOOR) -> Tensor:

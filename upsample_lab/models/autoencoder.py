@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.conv import Conv2d
+from upsample_lab.conv import Conv2d, applied_weight
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.grey_output import GreyOutput
 from upsample_lab.models.layers import norm_and_activation
@@ -140,12 +140,17 @@ class ConvolutionalAutoencoder(Autoencoder):
         output: Tensor = self.to_image(features)
         return output
 
+    @torch.no_grad()
     def decoder_kernels(self) -> dict[str, Tensor]:
-        """The first and the last kernel of the decoder that have an extent in space, `[A, B, k, k]`, by name."""
-        kernels = {
-            name: weight.detach()
-            for name, weight in self.named_parameters()
-            if name.startswith(("decoder.", "to_image.")) and weight.ndim == 4 and max(weight.shape[-2:]) > 1
-        }
-        names = list(kernels)
+        """The first and the last kernel that the decoder applies and that have an extent in space, `[A, B, k, k]`."""
+        kernels: dict[str, Tensor] = {}
+        for name, module in self.named_modules():
+            if not name.startswith(("decoder.", "to_image")) or ".parametrizations" in name:
+                continue
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                kernels[f"{name}.weight"] = applied_weight(module)
+            else:
+                own = module.named_parameters(name, recurse=False)
+                kernels |= {key: parameter for key, parameter in own if parameter.ndim == 4}
+        names = [name for name, weight in kernels.items() if max(weight.shape[-2:]) > 1]
         return {name: kernels[name].to(torch.float32) for name in dict.fromkeys([names[0], names[-1]])}

@@ -23,9 +23,9 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     """
 
     def __init__(self, like: nn.BatchNorm2d, gather: Gather) -> None:
-        super().__init__(like.num_features, like.eps, like.momentum, like.affine, like.track_running_stats)
+        super().__init__(like.num_features)
+        self.__dict__.update(like.__dict__)  # parameters and buffers themselves, the mode, hooks
         self.gather = gather
-        self._parameters, self._buffers, self.training = like._parameters, like._buffers, like.training
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
@@ -96,7 +96,7 @@ def share_statistics(model: nn.Module, gather: Gather) -> None:
     Raises TypeError for any other module that keeps running statistics: it would silently use those of its own part.
     """
     for name, module in model.named_children():
-        if isinstance(module, nn.BatchNorm2d):
+        if type(module) is nn.BatchNorm2d:  # a subclass has a forward of its own, or parametrized weights
             if not module.affine:
                 raise TypeError(f"{name}: batch norm without weights has no global form here")
             setattr(model, name, GlobalBatchNorm2d(module, gather))

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from upsample_lab.conv import Conv2d, transformed_or_traced
+from upsample_lab.conv import Conv2d, keeps_size, transformed_or_traced
 
 Plane = tuple[slice, slice]
 
@@ -42,12 +42,13 @@ class GreyOutput(Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, algorithm=algorithm)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self._suits(input):
-            return super().forward(input)
-        output: Tensor = _OneChannel.apply(input, self.weight, self.bias)
+        weight, bias = self.weight, self.bias  # once: a parametrization makes it anew each time that it is asked
+        if bias is None or not self._suits(input, weight):
+            return self._conv_forward(input, weight, bias)
+        output: Tensor = _OneChannel.apply(input, weight, bias)
         return output
 
-    def _suits(self, input: Tensor) -> bool:
+    def _suits(self, input: Tensor, weight: Tensor) -> bool:
         """Where it was measured to be faster. Whatever else asks for its own derivative rules has PyTorch's kernels.
 
         The algorithms that are there to be looked at (`matrix`, `im2col`) stay what they are.
@@ -55,10 +56,11 @@ class GreyOutput(Conv2d):
         return (
             self.out_channels == 1
             and self.algorithm in ("native", "custom")
+            and keeps_size(self, weight)
             and not transformed_or_traced()  # vmap cannot tell a memory format
             and input.ndim == 4
             and input.device.type == "cpu"
-            and input.dtype == self.weight.dtype
+            and input.dtype == weight.dtype
             and input.dtype in (torch.float32, torch.float64)
             and input.is_contiguous(memory_format=torch.channels_last)
             and not torch.is_autocast_enabled("cpu")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from upsample_lab.metrics import dc_phase_variation, energy_by_period
 from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.record import Stage, Stages
+from upsample_lab.upsamplers import Upsampler
 
 NEGLIGIBLE_VARIATION = 0.01  # DC-phase variation below which no stage is blamed: 1 % of the image's own level
 
@@ -65,7 +66,7 @@ def _phase_variation(output: Tensor, period: int) -> float:
 
 @contextmanager
 def _watched(module: nn.Module) -> Iterator[list[Call]]:
-    """Record the calls of parts that enlarge by a whole factor, innermost parts first."""
+    """Record the calls of parts that enlarge by a whole factor, innermost parts first; an upsampler is one part."""
     calls: list[Call] = []
 
     def hook(name: str) -> Any:
@@ -78,7 +79,13 @@ def _watched(module: nn.Module) -> Iterator[list[Call]]:
 
         return record
 
-    handles = [part.register_forward_hook(hook(name)) for name, part in module.named_modules()]
+    parts = dict(module.named_modules())
+    upsamplers = [name for name, part in parts.items() if isinstance(part, Upsampler)]
+    handles = [
+        part.register_forward_hook(hook(name))
+        for name, part in parts.items()
+        if not any(_inside(name, outer) and name != outer for outer in upsamplers)
+    ]
     try:
         yield calls
     finally:

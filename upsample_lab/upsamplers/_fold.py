@@ -22,17 +22,20 @@ What cannot be folded, or would gain nothing, and runs by its definition whateve
                                       blur costs 2·(s + 1) for each *output* channel; and it is exact only away from
                                       the border, which the blur repeats
     blur_pixel_shuffle                likewise: kernel s·k + 2⌊s/2⌋ instead of s·k (16 products instead of 9)
+
+And what nobody may notice runs folded, nothing else: where the convolution has a hook, is pruned, normalised or
+parametrized, was given another padding mode, or was replaced, it is called as the module that it is (`_can_fold`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from upsample_lab.conv import Conv2d, conv_transpose2d
+from upsample_lab.conv import Conv2d, conv_transpose2d, is_ordinary, keeps_size
 from upsample_lab.resize import is_channels_last, nearest_matrix, remembered
 from upsample_lab.upsamplers._filter import TWIN, as_interpolation, convolve_filtered
 from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
@@ -88,11 +91,14 @@ class Layer(NamedTuple):
     channels_last: bool
 
 
-def resize_then_convolve(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> Tensor:
+def resize_then_convolve(input: Tensor, resize: Resize, conv: nn.Module, setting: str) -> Tensor:
     """`conv(resize(x))`, `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`, in the order that `setting` and `choose_form` say.
 
     Memory format: the input's. Raises what the definition raises: what it refuses is not folded.
     """
+    if setting == "never" or not _can_fold(conv, input):
+        unfolded: Tensor = conv(resize.image(input))
+        return unfolded
     form = _form(input, resize, conv, setting)
     if form == "definition":
         output: Tensor = conv(resize.image(input))
@@ -179,10 +185,12 @@ def _in_format_of(input: Tensor, output: Tensor) -> Tensor:
     return output.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def _can_fold(input: Tensor, conv: Conv2d) -> bool:
-    """Whether the input is what both orders take; if not, the definition says what is wrong, or copes."""
+def _can_fold(conv: nn.Module, input: Tensor) -> TypeGuard[Conv2d]:
+    """Whether nobody can tell the orders apart, and both take the input; if not, the definition copes or refuses."""
     return (
-        input.dim() == 4
+        is_ordinary(conv, Conv2d)
+        and keeps_size(conv, conv.weight)
+        and input.dim() == 4
         and input.shape[1] == conv.in_channels
         and 0 not in input.shape[1:]
         and input.is_floating_point()
@@ -191,8 +199,6 @@ def _can_fold(input: Tensor, conv: Conv2d) -> bool:
 
 
 def _form(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> str:
-    if setting == "never" or not _can_fold(input, conv):
-        return "definition"
     nearest = resize.make is nearest_matrix
     height, width = input.shape[2:]
     interpolation = as_interpolation(resize.make, resize.arguments, resize.scale)

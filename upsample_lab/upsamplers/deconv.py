@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.conv import ConvTranspose2d, conv_transpose2d
+from upsample_lab.conv import ConvTranspose2d
+from upsample_lab.resize import remembered
 from upsample_lab.upsamplers._channels import matching_channels
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
@@ -34,7 +35,6 @@ class Deconv(Upsampler):
         "checkerboard: each of the s² phases has weights of its own, so random kernels gain unequally "
         "(DC-phase variation √(1 − 1/s²)) whether or not s divides k; empty pixels when k < s"
     )
-    projection: Tensor
     parameter_count_formula = "C_in·C_out·k² + C_out"
     macs_per_pixel_formula = "C_in·C_out·k²/s²"
 
@@ -53,7 +53,8 @@ class Deconv(Upsampler):
         self.kernel_size = kernel_size
         self.phase_equal = phase_equal
         self.padding, output_padding = exact_padding(kernel_size, scale)
-        self.conv = ConvTranspose2d(
+        kind = PhaseEqualConvTranspose2d if phase_equal else ConvTranspose2d
+        self.conv = kind(
             in_channels,
             out_channels,
             kernel_size,
@@ -68,35 +69,32 @@ class Deconv(Upsampler):
                 self.conv.weight.copy_(matching_channels(in_channels, out_channels)[..., None, None] * kernel)
                 self.conv.bias.zero_()  # type: ignore[union-attr]  # it has one
         if phase_equal:
-            self.register_buffer("projection", phase_projection(kernel_size, scale), persistent=False)
             with torch.no_grad():
-                self.conv.weight.copy_(self.effective_weight())
+                self.conv.weight.copy_(self.conv.effective_weight(self.conv.weight))
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
-        conv = self.conv
-        return conv_transpose2d(
-            input,
-            self.effective_weight(),
-            conv.bias,
-            conv.stride,
-            self.padding,
-            conv.output_padding,
-            algorithm=conv.algorithm,
-        )
-
-    def effective_weight(self) -> Tensor:
-        """The kernel that is applied, `[C_in, C_out, k, k]`: the parameter, or its projection with `phase_equal`."""
-        weight = self.conv.weight
-        if not self.phase_equal:
-            return weight
-        with torch.autocast(weight.device.type, enabled=False):
-            return (weight.flatten(2) @ self.projection.to(weight.dtype)).unflatten(2, weight.shape[2:])
+        output: Tensor = self.conv(input)
+        return output
 
     def symbols(self) -> dict[str, int]:
         return {**super().symbols(), "k": self.kernel_size}
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, phase_equal={self.phase_equal}"
+
+
+class PhaseEqualConvTranspose2d(ConvTranspose2d):
+    """A transposed convolution with the nearest kernel whose phases gain equally, of whatever its weight is.
+
+    The weight may be a hook's or a parametrization's: what is made of it is projected too.
+    """
+
+    def effective_weight(self, weight: Tensor) -> Tensor:
+        """The kernel that is applied, `[C_in, C_out, k, k]`: the projection of the weight."""
+        (kernel_size, _), (scale, _) = self.kernel_size, self.stride
+        with torch.autocast(weight.device.type, enabled=False):
+            projection = remembered(phase_projection, kernel_size, scale, like=weight.detach())
+            return (weight.flatten(2) @ projection).unflatten(2, weight.shape[2:])
 
 
 def exact_padding(kernel_size: int, scale: int) -> tuple[int, int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upsample_lab.conv import Conv2d, conv2d
+from upsample_lab.conv import Conv2d, conv2d, is_ordinary, keeps_size
 from upsample_lab.resize import is_channels_last
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
@@ -69,15 +70,23 @@ class PixelShuffle(Upsampler):
                 self.conv.weight.copy_(first_of_each.repeat_interleave(scale**2, 0))
 
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
-        phases = self.scale**2
-        weight = _phase_major(self.conv.weight, phases)
-        if self.tie_bias:
+        conv, phases = self.conv, self.scale**2
+        if input.dim() != 4 or not is_ordinary(conv, Conv2d) or not keeps_size(conv, conv.weight):
+            return self._by_definition(input)
+        if conv.bias is not None and not self.tie_bias:
+            bias = _phase_major(conv.bias, phases)
+        elif conv.bias is None and self.tie_bias:
             bias = self.bias.repeat(phases)
-        else:
-            assert self.conv.bias is not None
-            bias = _phase_major(self.conv.bias, phases)
-        planes = conv2d(input, weight, bias, padding=self.kernel_size // 2, algorithm=self.conv.algorithm)
+        else:  # given or deprived of one since
+            return self._by_definition(input)
+        weight = _phase_major(conv.weight, phases)
+        planes = conv2d(input, weight, bias, padding=conv.padding, algorithm=conv.algorithm)
         return shuffle_phases(planes, self.scale)
+
+    def _by_definition(self, input: Tensor) -> Tensor:
+        """The convolution called as a module, whose channels are in torch's order, and torch's shuffle."""
+        output = F.pixel_shuffle(self.conv(input), self.scale)
+        return output + self.bias.to(output.dtype)[:, None, None] if self.tie_bias else output
 
     def symbols(self) -> dict[str, int]:
         return {**super().symbols(), "k": self.kernel_size, "b": 1 if self.tie_bias else self.scale**2}
