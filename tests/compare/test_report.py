@@ -16,19 +16,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 import upsample_lab.compare.report as report
+from upsample_lab.compare.curves import History, curve_of
 from upsample_lab.compare.report import write_report
-from upsample_lab.compare.report.figures import drawings, forest_pairs
-from upsample_lab.compare.report.looks import variant_looks
+from upsample_lab.compare.report.figures import artifact_axis, drawings, forest_pairs
+from upsample_lab.compare.report.flat import load_flat, stretch_factor
+from upsample_lab.compare.report.looks import NARROW_IN, SMALL_PT, WIDE_IN, new_figure, variant_looks
+from upsample_lab.compare.report.markdown import plain
 from upsample_lab.compare.report.passports import FOLDER, Card, passport_cards
 from upsample_lab.compare.report.pictures import load_pictures
+from upsample_lab.compare.report.sections import NO_FLAT
 from upsample_lab.compare.report.svg import DARK_CONTRAST, DARK_PAPER, contrast, on_dark, render
-from upsample_lab.compare.report.words import number, results_table, shortened, signed, standing
-from upsample_lab.compare.result import Comparison
+from upsample_lab.compare.report.words import listed, number, results_table, shortened, signed, standing
+from upsample_lab.compare.result import Comparison, Cost, Curve, Metric, Run, Variant
 from upsample_lab.palette import LOOKS, look_of
 
-from .synthetic import METRICS, PATTERN, PSNR, USUAL, Recipe, many, synthetic
+from .synthetic import GREYS, METRICS, PATTERN, PSNR, USUAL, Recipe, flat_tensors, many, synthetic
 
 HOSTILE = "<script>alert(\"1\")</script> & 'co' | `$x$` </style>\n# **x**"
 
@@ -337,6 +342,33 @@ def test_table_has_a_cell_for_each_column_and_marks_the_best(usual: Written) -> 
         assert [name for name in names if standing(usual.comparison, metric, name) == "best"] == [best]
 
 
+def of(name: str, upsampler: str, **options: object) -> Variant:
+    """A variant with these options."""
+    run = Run(Path("nowhere"), 0, {"upsample": {"name": upsampler, **options}}, {}, {})
+    return Variant(name, upsampler, {}, (run,), Cost(1, None, None, None))
+
+
+def test_a_variant_has_one_color_in_every_report() -> None:
+    """Whatever it is called there, whoever is beside it, and whichever rank it has."""
+    kernels = [of(f"deconv k{size}", "deconv", kernel_size=size, init="random") for size in range(2, 9)]
+    starts = [
+        of("deconv bilinear", "deconv", init="bilinear"),
+        of("pixel_shuffle random", "pixel_shuffle", init="random"),
+    ]
+    usual = [of("deconv", "deconv", fold="always"), of("pixel_shuffle icnr", "pixel_shuffle"), of("nearest", "nearest")]
+    alone = {variant.name: variant_looks([variant])[variant.name].color for variant in (*kernels, *starts, *usual)}
+    for shown in (kernels, kernels[::-1], starts + usual, [*usual, kernels[1], *starts[::-1]]):
+        colors = {name: look.color for name, look in variant_looks(shown).items()}
+        assert colors == {variant.name: alone[variant.name] for variant in shown}
+    assert alone["deconv k4"] == alone["deconv"] == look_of("deconv").color
+    assert len({alone[variant.name] for variant in kernels}) == len(kernels)
+    assert len({alone[variant.name] for variant in (*starts, *usual)}) == len(starts + usual)
+    assert len({on_dark(alone[variant.name]) for variant in kernels}) == len(kernels)
+    same = variant_looks([of("deconv mse", "deconv"), of("deconv l1", "deconv")])
+    assert same["deconv mse"].color == same["deconv l1"].color
+    assert same["deconv mse"].marker != same["deconv l1"].marker
+
+
 def test_variants_look_like_their_upsampler_and_stand_out_on_both_papers() -> None:
     for name, look in LOOKS.items():
         assert contrast(on_dark(look.color), DARK_PAPER) >= DARK_CONTRAST, name
@@ -345,6 +377,107 @@ def test_variants_look_like_their_upsampler_and_stand_out_on_both_papers() -> No
     assert looks["nearest"].color == look_of("nearest").color
     assert looks["deconv k4"].color == look_of("deconv").color
     assert looks["deconv k3"] != looks["deconv k4"]
+
+
+# ---------------------------------------------------------------------------------------------------------- flat areas
+
+
+def test_flat_areas_are_shown_true_and_stretched_by_one_factor(usual: Written) -> None:
+    """A checkerboard of known levels: its true tile has them rounded, its stretched one times the factor."""
+    pictures = load_flat(usual.comparison)
+    assert pictures is not None
+    assert list(pictures.names) == [recipe[0] for recipe in USUAL]
+    assert [panel.title for panel in pictures.panels] == [*(f"grey {grey}" for grey in GREYS), "worst flat window"]
+    loudest = max(recipe[3] for recipe in USUAL)
+    for panel in pictures.panels:
+        factor = int(panel.heads[-1].removeprefix("×"))
+        assert factor == 200  # the largest round factor that keeps 0.42 levels within 120
+        for name, _, _, levels, *_ in USUAL:
+            true, enlarged = panel.tiles[name][-2:]
+            assert np.ptp(true.astype(int)) <= 1
+            np.testing.assert_allclose(np.abs(enlarged.astype(int) - 128), factor * levels, atol=1.01)
+            assert panel.words[name] == ("none" if levels < 0.01 else f"{levels:.2f}")
+            assert factor * loudest <= 120
+    for text in (usual.page, usual.markdown):
+        assert "enlarged by the factor above" in text
+    assert usual.page.count('alt="grey 128 by deconv k3') == 2
+    assert "figures/flat.png" in usual.markdown
+
+
+def test_runs_without_flat_areas_are_told_in_one_line(tmp_path: Path) -> None:
+    comparison = synthetic(tmp_path, USUAL[:3], (0,), metrics=(PSNR,), curves=False)
+    for count, variant in enumerate(comparison.variants, 1):
+        file = variant.runs[0].path / "test_images.safetensors"
+        save_file({k: v for k, v in load_file(file).items() if not k.startswith(("uniform", "flat"))}, file)
+        result = written(tmp_path, comparison)
+        every = count == len(comparison.variants)
+        assert ('id="flat"' in result.page) is ('href="#flat"' in result.page) is not every
+        line = NO_FLAT if every else f"{listed([v.name for v in comparison.variants[:count]])} kept no such pictures."
+        assert line in result.page
+        assert plain(line) in result.markdown
+
+
+@pytest.mark.parametrize(("levels", "factor"), [(0.0, 1000), (1e-5, 1000), (0.3, 200), (1.0, 100), (7, 10), (100, 1)])
+def test_stretch_factor(levels: float, factor: int) -> None:
+    assert stretch_factor([flat_tensors(levels)["uniform_outputs"][2], np.full((1, 16, 16), 0.3, np.float32)]) == factor
+
+
+# ------------------------------------------------------------------------------------------------------ few, or zero
+
+
+def test_no_curve_is_drawn_through_fewer_than_four_points(tmp_path: Path) -> None:
+    comparison = synthetic(tmp_path, USUAL[:3], (0, 1), metrics=(PSNR, PATTERN), images=False)
+    few = {
+        key: {
+            name: Curve(*(getattr(curve, part)[-3:] for part in ("steps", "mean", "low", "high")))
+            for name, curve in curves.items()
+        }
+        for key, curves in comparison.curves.items()
+    }
+    result = written(tmp_path, dataclasses.replace(comparison, curves=few))
+    assert not list((result.folder / "figures").glob("curves-*"))
+    for text in (result.page, result.markdown):
+        assert "no curve, as there are validations at 3 steps only and four points make one" in text
+        for curve in few["val/psnr_db"].values():
+            assert f"{curve.mean[0]:.2f}" in text
+    assert list(drawings(comparison)["curves"])  # with all its points
+
+
+def test_bands_of_what_is_never_negative_end_at_zero() -> None:
+    runs = [History({"val/x": {0: 0.0, 9: value}, PATTERN.key: {0: 1e-6, 9: value}}, None) for value in (0.1, 0.2, 3.0)]
+    plainly = Metric("test/x", "x", "", False, 2, 0.1)
+    curve = curve_of(runs, plainly, 0.95)
+    assert curve is not None
+    assert curve.low == (0, 0)
+    assert curve.mean[1] == pytest.approx(1.1)
+    skewed = curve_of(runs, PATTERN, 0.95)
+    assert skewed is not None
+    assert skewed.mean == pytest.approx((1e-6, (0.1 * 0.2 * 3) ** (1 / 3)))
+    assert all(low > 0 for low in skewed.low)
+    below = curve_of([History({"val/x": {0: value}}, None) for value in (-1.0, 1.0)], plainly, 0.95)
+    assert below is not None
+    assert below.low[0] < 0
+
+
+@pytest.mark.parametrize(
+    "values", [(0.0, 0.4), (0.0, 1e-7, 0.2, 12.0), (0.02, 0.03), (0.0, 0.0), (0.5, 250.0), (0.4, 0.4)]
+)
+@pytest.mark.parametrize("width_in", [0.4 * WIDE_IN, 0.9 * NARROW_IN])  # what is left for it in the figures
+def test_an_axis_with_zeros_and_tiny_values_has_a_band_for_none(values: tuple[float, ...], width_in: float) -> None:
+    axes = new_figure(width_in, 3).add_subplot()
+    place = artifact_axis(axes, "x", PATTERN, values)
+    assert place is not None
+    low, high = axes.get_xlim()
+    words = [word.get_text() for word in axes.get_xticklabels()]
+    assert ("none\n< 0.01" in words) == (min(values) < 0.01)
+    places = [place(value) for value in values]
+    assert all(low < x < high for x in places)
+    assert all((x < 0.01) == (value < 0.01) for x, value in zip(places, values, strict=True))
+    assert len({x for x, value in zip(places, values, strict=True) if value < 0.01}) <= 1
+    axes.tick_params(labelsize=SMALL_PT)
+    axes.figure.canvas.draw()
+    boxes = [word.get_window_extent() for word in axes.get_xticklabels()]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))  # words do not touch
 
 
 # ----------------------------------------------------------------------------------------------------------- passports

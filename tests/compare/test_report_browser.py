@@ -36,6 +36,14 @@ def report(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
+def usual_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine variants of colour images by four metrics."""
+    folder = tmp_path_factory.mktemp("usual")
+    nine: list[Recipe] = [*USUAL, ("pixel_shuffle/random phase_equal", *USUAL[3][1:])]
+    return write_report(synthetic(folder, nine, channels=3, size_px=32), folder / "report", passports=False)[0]
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with open_browser() as opened:
         yield opened
@@ -180,6 +188,10 @@ def test_follows_the_system_and_the_button(browser: Browser, report: Path, dark:
     page.close()
 
 
+def test_can_be_sent_by_mail(usual_report: Path) -> None:
+    assert usual_report.stat().st_size < 3_000_000
+
+
 def test_fits_a_telephone(browser: Browser, report: Path) -> None:
     page = browser.page(report, width=PHONE_PX, height=740)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -205,6 +217,23 @@ def test_words_stay_inside_their_figures(browser: Browser, report: Path) -> None
             " return b.left < frame.left - 3 || b.right > frame.right + 3; }).map(t => t.textContent); })"
         )
         assert outside == []
+        page.close()
+
+
+def test_words_do_not_overlap(browser: Browser, usual_report: Path) -> None:
+    """Of any figure, on a desktop and on a telephone, with nine variants and long names."""
+    for width in (1400, 390):
+        page = browser.page(usual_report, width=width)
+        page.evaluate("document.querySelectorAll('[data-metric]').forEach(part => part.hidden = false)")
+        overlapping = page.evaluate(
+            "[...document.querySelectorAll('.chart svg')].filter(s => s.checkVisibility()).flatMap(svg => {"
+            " const words = [...svg.querySelectorAll('text')].filter(t => t.textContent.trim())"
+            "   .map(t => [t.textContent, t.getBoundingClientRect()]);"
+            " return words.flatMap(([a, p], i) => words.slice(i + 1).filter(([b, q]) =>"
+            "   Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1 &&"
+            "   Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 3).map(([b]) => `${a} | ${b}`)); })"
+        )
+        assert overlapping == [], width
         page.close()
 
 

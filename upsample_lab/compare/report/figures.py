@@ -136,6 +136,7 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
     names = [_pair_name(pair, common, length) for pair in pairs]
     axes.set_yticks(range(len(pairs)), names)
     axes.set_ylim(len(pairs) - 0.4, -0.6)
+    axes.locator_params(axis="x", nbins=3 if narrow else 7)
     if not narrow:
         _figures_at_the_right(axes, pairs, metric)
     _say_direction(axes, metric, shortened(common, length), narrow)
@@ -318,7 +319,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def _artifact_axis(axes: Axes, which: str, metric: Metric, values: Sequence[float]) -> Callable[[float], float] | None:
+def artifact_axis(axes: Axes, which: str, metric: Metric, values: Sequence[float]) -> Callable[[float], float] | None:
     """A logarithmic axis for a skewed figure, with a band for what is none; where each value is to be drawn on it.
 
     None for other metrics, whose axis stays as it is.
@@ -391,7 +392,7 @@ def _artifact(
         for name in ranks[0]
         if name in estimates.get(artifact.key, {}) and name in estimates.get(quality.key, {})
     }
-    place = _artifact_axis(plane, "x", artifact, [x for x, _ in means.values()])
+    place = artifact_axis(plane, "x", artifact, [x for x, _ in means.values()])
     points = {name: (place(x) if place else x, y) for name, (x, y) in means.items()}
     _scatter(plane, comparison, quality, points, looks, margin_x=place is None)
     plane.set_xlabel(f"{metric_title(artifact)}; less is better", fontsize=TEXT_PT, color=INK)
@@ -493,7 +494,7 @@ def _curves(
     looks = variant_looks(comparison.variants)
     order = [variant.name for variant in comparison.variants]
     shade = 0.13 if count <= 10 else 0.05  # many bands on top of each other would hide what lies below
-    place = _artifact_axis(axes, "y", metric, [v for curve in curves.values() for v in curve.mean]) if metric else None
+    place = artifact_axis(axes, "y", metric, [v for curve in curves.values() for v in curve.mean]) if metric else None
     for name, curve in curves.items():
         look, gid = looks[name], variant_gid(order.index(name))
         mean, low, high = (
