@@ -217,8 +217,8 @@ def _few_points(title: str, metric: Metric | None, curves: Mapping[str, Curve]) 
         points = dict(zip(curve.steps, zip(curve.mean, curve.low, curve.high, strict=True), strict=True))
         rows.append([_point(metric, points.get(step)) for step in steps])
     note = (
-        f"{title}: no curve, as there are validations at {plural(len(steps), 'step')} only and four points make one; "
-        "trainer.validate_every_steps sets how often."
+        f"{title}, mean and interval: no curve, as there are validations at {plural(len(steps), 'step')} only and four "
+        "points make one; trainer.validate_every_steps sets how often."
     )
     return [Note(note), Table(title, [Column(f"step {step:,}") for step in steps], rows, tuple(curves))]
 
