@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 import upsample_lab.compare.report as report
 from upsample_lab.compare.curves import History, curve_of
 from upsample_lab.compare.report import write_report
-from upsample_lab.compare.report.figures import artifact_axis, drawings, forest_pairs
+from upsample_lab.compare.report.figures import artifact_axis, drawings, forest_pairs, log_ticks
 from upsample_lab.compare.report.flat import load_flat, stretch_factor
 from upsample_lab.compare.report.looks import NARROW_IN, SMALL_PT, WIDE_IN, new_figure, variant_looks
 from upsample_lab.compare.report.markdown import plain
@@ -478,6 +478,15 @@ def test_an_axis_with_zeros_and_tiny_values_has_a_band_for_none(values: tuple[fl
     axes.figure.canvas.draw()
     boxes = [word.get_window_extent() for word in axes.get_xticklabels()]
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))  # words do not touch
+
+
+@pytest.mark.parametrize("low", [1e-7, 1.9e-4, 0.013, 0.4, 3.0, 250.0])
+@pytest.mark.parametrize("span", [1.5, 3, 20, 90, 1e4, 1e7])
+def test_ticks_of_a_logarithmic_axis_are_few_and_round(low: float, span: float) -> None:
+    ticks = log_ticks(low, low * span)
+    assert ticks
+    assert all(low <= tick <= low * span for tick in ticks)
+    assert sum(len(f"{tick:g}") + 2 for tick in ticks) <= 34
 
 
 # ----------------------------------------------------------------------------------------------------------- passports

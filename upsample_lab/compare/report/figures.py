@@ -49,7 +49,7 @@ SPREAD_FOR_LOG = 20  # largest over smallest value, above which an axis is logar
 POINTS_FOR_CURVE = 4
 SKIPPED_SHARE = 0.2  # of training, whose steep rise would flatten all that follows
 BAND = "#ececec"
-TICKS = 7  # at most on a logarithmic axis, so that their words stay apart on a telephone
+TICK_LETTERS = 34  # that fit below a logarithmic axis on a telephone, beside the names of variants
 NONE_SHARE = 0.16  # of a logarithmic axis, for what is none
 GAP = "\u2002"  # between words that belong apart: SVG makes one space of several
 
@@ -309,12 +309,12 @@ def _log_axis(axes: Axes, which: str, ticks: Sequence[float], words: Sequence[st
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """At most some seven round numbers from low to high: 1, 2, 5, 10 …, or powers of ten, or every second of those."""
+    """Round numbers from low to high, so few that their words stay apart: 1, 2, 5 … or every so many powers of ten."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for digits, every in (((1, 1.5, 2, 3, 4, 5, 7), 1), ((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
         powers = range(first, last + 1, every)
         ticks = [float(f"{d}e{power}") for power in powers for d in digits if low <= float(f"{d}e{power}") <= high]
-        if len(ticks) <= TICKS:
+        if sum(len(f"{tick:g}") + 2 for tick in ticks) <= TICK_LETTERS:
             return ticks
     return ticks
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -162,9 +163,14 @@ def _row(row: Sequence[Cell], kinds: Sequence[str], name: str, page: _Context) -
     if not name:
         return f"<tr>{cells}</tr>"
     index = next(place for place, variant in enumerate(page.variants) if variant.name == name)
-    label = f"{escape(name)}{_settings(page.variants[index], page.variants)}"
+    label = f"{_breakable(name)}{_settings(page.variants[index], page.variants)}"
     head = f'<th scope="row"><span class="name">{swatch(page.looks[name])}<span>{label}</span></span></th>'
     return f'<tr data-variant="variant-{index}">{head}{cells}</tr>'
+
+
+def _breakable(name: str) -> str:
+    """A name that may go on in the next line where words in it end."""
+    return re.sub(r"([_/])(?=\w)", r"\1<wbr>", escape(name))
 
 
 def _spotlight(page: _Context) -> str:
@@ -288,7 +294,7 @@ def _picture(name: str, strip_name: str, words: str, error: str, index: int | No
     psnr = f'<span data-psnr="{index}"></span>' if index is not None else ""
     return (
         f'<figure><div class="pic {strip_name}" role="img" aria-label="{escape(words)}"></div>{below}'
-        f"<figcaption><b>{escape(name)}</b>{psnr}</figcaption></figure>"
+        f"<figcaption><b>{_breakable(name)}</b>{psnr}</figcaption></figure>"
     )
 
 
@@ -320,7 +326,7 @@ def _flat(pictures: FlatPictures) -> str:
         for panel in pictures.panels
     )
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(_tiles(panel, name) for panel in pictures.panels)}</tr>'
+        f'<tr><th scope="row">{_breakable(name)}</th>{"".join(_tiles(panel, name) for panel in pictures.panels)}</tr>'
         for name in pictures.names
     )
     return (
