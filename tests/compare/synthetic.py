@@ -32,7 +32,7 @@ PHASE = Metric("test/phase_variance", "phase variance", "", False, 5, 1e-4, "art
 PATTERN = Metric(
     "uniform/pattern_rms_levels", "pattern on uniform images", "levels", False, 2, 0.5, "artifact", 0.01, True
 )
-METRICS = (PSNR, SSIM, PHASE, PATTERN)
+METRICS = (PSNR, SSIM, PATTERN, PHASE)
 GREYS = (0, 64, 128, 192, 255)
 
 # name, upsampler, mean of PSNR, of the pattern in grey levels, parameters, millions of multiply-accumulates

@@ -29,7 +29,7 @@ from upsample_lab.compare.report.passports import FOLDER, Card, passport_cards
 from upsample_lab.compare.report.pictures import load_pictures
 from upsample_lab.compare.report.sections import NO_FLAT
 from upsample_lab.compare.report.svg import DARK_CONTRAST, DARK_PAPER, contrast, on_dark, render
-from upsample_lab.compare.report.words import listed, number, results_table, shortened, signed, standing
+from upsample_lab.compare.report.words import listed, number, ranks_of, results_table, shortened, signed, standing
 from upsample_lab.compare.result import Comparison, Cost, Curve, Metric, Run, Variant
 from upsample_lab.palette import LOOKS, look_of
 
@@ -339,7 +339,23 @@ def test_table_has_a_cell_for_each_column_and_marks_the_best(usual: Written) -> 
     for metric in METRICS:
         best = usual.comparison.rankings[metric.key].order[0]
         names = [v.name for v in usual.comparison.variants]
-        assert [name for name in names if standing(usual.comparison, metric, name) == "best"] == [best]
+        wanted = ["bicubic", "nearest", "bilinear"] if metric is PATTERN else [best]  # none, all three
+        assert [name for name in names if standing(usual.comparison, metric, name) == "best"] == wanted
+
+
+def test_what_is_none_has_one_rank_one_word_and_no_digits_everywhere(usual: Written) -> None:
+    ranks = ranks_of(usual.comparison, PATTERN)
+    assert list(ranks.items())[:4] == [("bicubic", 1), ("nearest", 1), ("bilinear", 1), ("dysample", 4)]
+    column = list(METRICS).index(PATTERN)
+    _, rows = results_table(usual.comparison)
+    cells = {variant.name: row[column] for variant, row in zip(usual.comparison.variants, rows, strict=True)}
+    assert [name for name, cell in cells.items() if cell.text == "none"] == ["bicubic", "nearest", "bilinear"]
+    assert {cell.remark for cell in cells.values() if cell.text != "none"} == {""}  # a pattern in every run is no tie
+    svg = (usual.folder / "figures" / "artifact.svg").read_text(encoding="utf-8")
+    assert re.findall(r">1\u2002(\w+)<", svg) == ["bicubic", "nearest", "bilinear"]
+    assert "4\u2002dysample" in svg
+    for text in (usual.page, usual.markdown):
+        assert "and bicubic, nearest and bilinear" in text  # first by the artifact
 
 
 def of(name: str, upsampler: str, **options: object) -> Variant:

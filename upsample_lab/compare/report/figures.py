@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from upsample_lab.compare.catalogue import curve_key
@@ -29,9 +29,11 @@ from upsample_lab.compare.report.words import (
     NO_PATTERN,
     artifact_metric,
     interval,
+    listed,
     metric_title,
     number,
     plural,
+    ranks_of,
     shortened,
     signed,
 )
@@ -46,6 +48,8 @@ ALL_PAIRS = 15  # up to so many are drawn; of more, those with the best variant
 ROW_IN = 0.27
 NAME_LENGTH, NARROW_NAME_LENGTH = 30, 18
 SPREAD_FOR_LOG = 20  # largest over smallest value, above which an axis is logarithmic
+Ranks = Mapping[str, int]  # of the variants, in their order
+
 POINTS_FOR_CURVE = 4
 SKIPPED_SHARE = 0.2  # of training, whose steep rise would flatten all that follows
 BAND = "#ececec"
@@ -356,27 +360,21 @@ def _artifact_drawings(comparison: Comparison) -> Iterator[Drawing]:
     quality, artifact = comparison.metrics[0], artifact_metric(comparison)
     if artifact is None or len(comparison.variants) < 2:
         return
-    ranks = _ranks(comparison, quality), _ranks(comparison, artifact)
+    ranks = ranks_of(comparison, quality), ranks_of(comparison, artifact)
     if ranks[0] and ranks[1]:
-        first, second = ranks[0][0], ranks[1][0]
-        same = f"{first} is first by both" if first == second else f"first are {first} and {second}"
+        order = (list(ranks[0]), list(ranks[1]))
+        firsts = [listed([name for name, rank in each.items() if rank == 1]) for each in ranks]
+        same = f"{firsts[0]} first by both" if firsts[0] == firsts[1] else f"first are {firsts[0]}, and {firsts[1]}"
         yield Drawing(
             "artifact",
-            f"{quality.title} and {artifact.title} rank them differently"
-            if ranks[0] != ranks[1]
-            else f"{quality.title} and {artifact.title} rank them alike",
+            f"{quality.title} and {artifact.title} rank them {'alike' if order[0] == order[1] else 'differently'}",
             f"Ranks by {quality.title} and by {artifact.title}: {same}.",
             partial(_artifact, comparison, quality, artifact, ranks),
         )
 
 
-def _ranks(comparison: Comparison, metric: Metric) -> list[str]:
-    ranking = comparison.rankings.get(metric.key)
-    return list(ranking.order) if ranking else []
-
-
 def _artifact(
-    comparison: Comparison, quality: Metric, artifact: Metric, ranks: tuple[list[str], list[str]], width_in: float
+    comparison: Comparison, quality: Metric, artifact: Metric, ranks: tuple[Ranks, Ranks], width_in: float
 ) -> Figure:
     narrow = width_in <= NARROW_IN
     rows_in = 0.25 * len(ranks[0]) + 0.9
@@ -405,6 +403,8 @@ def _artifact(
     tau = comparison.rank_agreement.get((quality.key, artifact.key))
     known = tau is not None and not math.isnan(tau)
     agreement = f"Kendall's τ = {number(tau, 2)} (1: same order, −1: reversed)" if known else ""
+    if list(ranks[1].values()).count(1) > 1:
+        agreement = f"grey: {NO_PATTERN}, all of one rank\n{agreement}".rstrip()
     heads = [textwrap.fill(f"rank by {metric.title}", 18) for metric in (quality, artifact)]
     slopes.set_xticks([0, 1], heads, fontsize=TEXT_PT, color=INK)
     for word, side in zip(slopes.get_xticklabels(), ("right", "left"), strict=True):
@@ -415,7 +415,7 @@ def _artifact(
 
 def _slopes(
     axes: Axes,
-    ranks: tuple[list[str], list[str]],
+    ranks: tuple[Ranks, Ranks],
     looks: Mapping[str, VariantLook],
     order: Sequence[str],
     width_in: float,
@@ -424,22 +424,25 @@ def _slopes(
     length = 22 if width_in > NARROW_IN else 17
     size_pt = SMALL_PT if width_in > NARROW_IN else 7.0
     longest = min(length, max(map(len, ranks[0])))
+    rows = [list(each) for each in ranks]
     names_in = (longest + 3) * size_pt * 0.6 / 72 + 0.12
     margin = names_in / max(0.5, width_in - 2 * names_in)
     for place, name in enumerate(ranks[0]):
         look, gid = looks[name], variant_gid(order.index(name))
         if name not in ranks[1]:
             continue
-        other = ranks[1].index(name)
+        other = rows[1].index(name)
         axes.plot([0, 1], [place, other], color=look.color, ls=look.dash, lw=1.6, marker=look.marker, ms=6, gid=gid)
         words = shortened(name, length)
         for x, y, side, text in (
-            (-0.1 * margin, place, "right", f"{words}{GAP}{place + 1}"),
-            (1 + 0.1 * margin, other, "left", f"{other + 1}{GAP}{words}"),
+            (-0.1 * margin, place, "right", f"{words}{GAP}{ranks[0][name]}"),
+            (1 + 0.1 * margin, other, "left", f"{ranks[1][name]}{GAP}{words}"),
         ):
             axes.text(
                 x, y, text, ha=side, va="center", fontsize=size_pt, color=INK, gid=gid, in_layout=False
             )  # the limits below leave room for it
+    if (shared := list(ranks[1].values()).count(1)) > 1:
+        axes.add_patch(Rectangle((1, -0.5), margin, shared, color=BAND, lw=0, zorder=0))
     axes.set_ylim(len(ranks[0]) - 0.5, -0.5)
     axes.set_xlim(-margin, 1 + margin)
     axes.set_yticks([])

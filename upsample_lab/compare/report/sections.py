@@ -149,7 +149,7 @@ COST_NOTE = (
 )
 ARTIFACT_NOTE = (
     "A layer can reconstruct best on average and still leave the pattern that the eye finds first. Steep lines on the "
-    "right are variants that the two figures judge differently."
+    "right are variants that the two figures judge differently; what is none has no order, and shares a rank."
 )
 CURVES_NOTE = (
     "Mean over the seeds at each validation; bands are intervals of that mean, cut off at zero where a figure is never "

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from upsample_lab.compare.catalogue import ARTIFACT
 from upsample_lab.compare.result import Comparison, Difference, Estimate, Metric
 
 NONE = "–"  # where there is no figure
@@ -111,8 +112,9 @@ def metric_title(metric: Metric) -> str:
 
 
 def artifact_metric(comparison: Comparison) -> Metric | None:
-    """The first metric that measures an artifact and is not the primary one."""
-    return next((metric for metric in comparison.metrics[1:] if metric.kind == "artifact"), None)
+    """The metric that the verdict speaks of, or the first that measures an artifact and is not the primary one."""
+    artifacts = [metric for metric in comparison.metrics[1:] if metric.kind == "artifact"]
+    return next((metric for metric in artifacts if metric.key == ARTIFACT), artifacts[0] if artifacts else None)
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
@@ -147,6 +149,20 @@ def _metric_cell(comparison: Comparison, metric: Metric, name: str) -> Cell:
     return replace(cell, remark=standing(comparison, metric, name)) if cell.order is not None else cell
 
 
+def ranks_of(comparison: Comparison, metric: Metric) -> dict[str, int]:
+    """The variants from best to worst, with their ranks: those whose value is none share the first one.
+
+    What is none has no order but that of the comparison; the next after three of them is the fourth.
+    """
+    ranking, estimates = comparison.rankings.get(metric.key), comparison.estimates.get(metric.key, {})
+    if ranking is None:
+        return {}
+    without = {name for name in ranking.order if name in estimates and is_none(metric, estimates[name].mean)}
+    first = [variant.name for variant in comparison.variants if variant.name in without]
+    others = [name for name in ranking.order if name not in without]
+    return {**dict.fromkeys(first, 1), **{name: rank for rank, name in enumerate(others, len(first) + 1)}}
+
+
 BEST, TIED = "best", "tied"
 
 
@@ -157,8 +173,11 @@ def standing(comparison: Comparison, metric: Metric, name: str) -> str:
     if ranking is None or not ranking.order or not pairs or all(math.isnan(pair.low) for pair in pairs):
         return ""
     best = ranking.order[0]
-    if name == best:
+    if name == best or ranks_of(comparison, metric).get(name) == 1:
         return BEST
+    estimates = comparison.estimates[metric.key]
+    if is_none(metric, estimates[best].mean) and not is_none(metric, min(estimates[name].values.values())):
+        return ""  # a pattern in every run, where the best have none: no test is needed to tell them apart
     with_best = [pair for pair in pairs if {pair.first, pair.second} == {best, name}]
     return TIED if with_best and not with_best[0].shown else ""
 
