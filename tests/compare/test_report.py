@@ -10,6 +10,7 @@ import re
 import sys
 import xml.etree.ElementTree
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -221,6 +222,37 @@ def test_markdown_tables_are_even_and_figures_are_there(usual: Written) -> None:
     assert len(figures) == 12
     assert all((usual.folder / figure).is_file() for figure in figures)
     assert usual.comparison.provenance.command in usual.markdown
+
+
+def test_page_and_markdown_say_the_same(usual: Written) -> None:
+    titles = re.findall(r'<h2 id="[\w-]+">([^<]+)</h2>', usual.page)
+    assert re.findall(r"^## (.+)$", usual.markdown, flags=re.MULTILINE) == titles
+    assert re.findall(r'<li><a href="#[\w-]+">([^<]+)</a></li>', usual.page) == titles
+    tables = [table for table in re.findall(r"<table.*?</table>", usual.page, re.DOTALL) if 'class="flat"' not in table]
+    in_page = [
+        [
+            _letters(re.sub(r"<[^>]+>", " ", cell.replace("<wbr>", "")))
+            for cell in re.findall(r"<t[dh][ >].*?</t[dh]>", table, re.DOTALL)
+        ]
+        for table in tables
+    ]
+    groups = itertools.groupby(usual.markdown.splitlines(), key=lambda line: line.startswith("|"))
+    in_markdown = [
+        [_letters(cell) for line in lines if not line.startswith("|--") for cell in line.strip("|").split("|")]
+        for is_table, lines in groups
+        if is_table
+    ]
+    assert len(in_page) == len(in_markdown) == 1 + len(METRICS)
+    for cells, others in zip(in_page, in_markdown, strict=True):
+        assert len(cells) == len(others)
+        # The page alone has small print on the options and on which way is better, and it says best in a word.
+        assert all(set(other) <= set(cell) for cell, other in zip(cells, others, strict=True))
+
+
+def _letters(cell: str) -> list[str]:
+    """The words and numbers of a cell, without marks of its format."""
+    cell = unescape(cell.replace("<br>", " "))
+    return re.findall(r"[\w.,±−+≤]+", cell.replace("\\", "").replace("*", " "))
 
 
 # -------------------------------------------------------------------------------------------------------------- shapes
