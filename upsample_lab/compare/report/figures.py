@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 ALL_PAIRS = 15  # up to so many are drawn; of more, those with the best variant
 ROW_IN = 0.27
-NAME_LENGTH, NARROW_NAME_LENGTH = 30, 18
+NAME_LENGTH, NARROW_NAME_LENGTH = 30, 22
 SPREAD_FOR_LOG = 20  # largest over smallest value, above which an axis is logarithmic
 Ranks = Mapping[str, int]  # of the variants, in their order
 
@@ -124,9 +124,10 @@ def _turned(pair: Difference, first: str) -> Difference:
 
 def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference], width_in: float) -> Figure:
     narrow = width_in <= NARROW_IN
-    figure = new_figure(width_in, ROW_IN * len(pairs) + (2.0 if narrow else 1.45))
-    axes = figure.add_subplot()
     common = pairs[0].first if len({pair.first for pair in pairs}) == 1 and len(pairs) > 1 else ""
+    row_in = 1.4 * ROW_IN if narrow and not common else ROW_IN  # the two names then stand below each other
+    figure = new_figure(width_in, row_in * len(pairs) + (2.0 if narrow else 1.45))
+    axes = figure.add_subplot()
     length = NARROW_NAME_LENGTH if narrow else NAME_LENGTH
     looks = variant_looks(comparison.variants)
     axes.axvspan(-metric.smallest_of_interest, metric.smallest_of_interest, color=BAND, lw=0, zorder=0)
@@ -137,7 +138,7 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
             axes.plot([pair.low, pair.high], [row, row], color=color, lw=2.2 if pair.shown else 1.2, zorder=2)
         face = color if pair.shown else "#ffffff"
         axes.plot(pair.mean, row, color=color, marker="o", ms=6.5, mfc=face, mec=color, mew=1.3, zorder=3)
-    names = [_pair_name(pair, common, length) for pair in pairs]
+    names = [_pair_name(pair, common, length, narrow) for pair in pairs]
     axes.set_yticks(range(len(pairs)), names)
     axes.set_ylim(len(pairs) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=3 if narrow else 7)
@@ -162,9 +163,11 @@ def _say_direction(axes: Axes, metric: Metric, common: str, narrow: bool) -> Non
     axes.set_xlabel("\n".join(lines), fontsize=TEXT_PT, color=INK, **place)
 
 
-def _pair_name(pair: Difference, common: str, length: int) -> str:
+def _pair_name(pair: Difference, common: str, length: int, narrow: bool) -> str:
     if common:
         return f"… {shortened(pair.second, length)}"
+    if narrow:
+        return f"{shortened(pair.first, length)}\n− {shortened(pair.second, length)}"
     return f"{shortened(pair.first, length * 2 // 3)} − {shortened(pair.second, length * 2 // 3)}"
 
 
