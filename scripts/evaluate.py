@@ -20,11 +20,12 @@ def main(config: EvaluateConfig) -> int:
     from upsample_lab.training.sums import TrainingFailed
 
     try:
-        figures, picture = evaluate_run(config)
+        figures, pictures = evaluate_run(config)
     except (ValueError, TrainingFailed) as error:  # a checkpoint that is damaged, not there, or gives no numbers
         raise BadRequest(str(error)) from None
     print_results([(figures.pop("run"), figures)], f"Best checkpoint on the {config.images} set")
-    print(f"reconstructions:  {picture}")
+    for label, picture in zip(("reconstructions:", "uniform images:", "flat areas:"), pictures, strict=False):
+        print(f"{label:<17} {picture}")
     return 0
 
 

@@ -400,6 +400,9 @@ class TrainerOptions:
     )
     log_every_steps: int = setting("steps between two reports of the training loss", low=1, identity=False)
     validate_every_epochs: int = setting("epochs between two validations; one more at the end", low=1)
+    validate_every_steps: int | None = setting(
+        "steps between two validations, beside those by epochs; null for none", low=1, neutral=None
+    )
     checkpoint_every_sec: float = setting("seconds between two checkpoints", above=0, identity=False)
     checkpoint_every_steps: int | None = setting(
         "steps between two checkpoints, beside those by seconds; null for none", low=1, identity=False

@@ -67,14 +67,23 @@ def test_a_run_leaves_what_the_layout_promises(
     assert "validation: PSNR" in err
 
 
+OF_A_PATTERN = (
+    *("uniform/", "constant/"),
+    *(f"{images}/{where}_" for images in ("val", "test") for where in ("flat", "residual")),
+)
+
+
 def test_metric_names_stay(train: Train, tmp_path: Path) -> None:
     assert train() == 0
     lines = read_metrics(only_run(tmp_path) / "metrics.jsonl")
     names = {name for line in lines for name in line}
-    assert names == {"step", "time_sec", *TRAIN_METRICS, *VAL_METRICS, *TEST_METRICS}
+    single = {f"{of}p{period}_rms_levels" for of in OF_A_PATTERN for period in (2, 4)}
+    single |= {f"uniform/grey{grey}_rms_levels" for grey in (0, 64, 128, 192, 255)}
+    assert names == {"step", "time_sec", *TRAIN_METRICS, *VAL_METRICS, *TEST_METRICS, *single}
     assert names >= {
         "train/loss", "val/loss", "val/psnr_db", "val/ssim", "val/phase_variance", "speed/images_per_sec", "optim/lr",
-        "optim/grad_norm", "test/psnr_db", "test/ssim", "constant/dc_phase_variation",
+        "optim/grad_norm", "test/psnr_db", "test/ssim", "uniform/pattern_rms_levels", "uniform/pattern_p2p_levels",
+        "constant/pattern_rms_levels", "test/flat_pattern_rms_levels", "test/residual_pattern_rms_levels",
     }  # fmt: skip
     assert [line["step"] for line in lines if "train/loss" in line] == [4, 8, 12, 16, 20]
     assert [line["step"] for line in lines if "val/loss" in line] == [0, 10, 20]
@@ -82,7 +91,8 @@ def test_metric_names_stay(train: Train, tmp_path: Path) -> None:
     accumulator.Reload()
     tags = accumulator.Tags()
     assert set(tags["scalars"]) == names - {"step", "time_sec"}
-    assert set(tags["images"]) >= {"reconstructions", "kernels/to_image.weight"}
+    pictures = {"reconstructions", "kernels/to_image.weight", "artifacts/uniform", "artifacts/flat_window"}
+    assert set(tags["images"]) >= pictures
 
 
 def test_the_loss_falls(train: Train, tmp_path: Path) -> None:

@@ -19,17 +19,21 @@ from upsample_lab.metrics.artifacts import (
     phase_variance,
     radial_power_spectrum,
 )
+from upsample_lab.metrics.levels import LEVELS, FlatWindows, Pattern, pattern_levels
 from upsample_lab.metrics.losses import phase_gain_penalty, spectral_loss
 from upsample_lab.metrics.meter import QualityMeter
 from upsample_lab.metrics.quality import PSNR_CEILING_DB, psnr, ssim
 from upsample_lab.metrics.regions import REGIONS, region_masks, regional_squared_error
 
 __all__ = [
+    "LEVELS",
     "LINE_PERIODS",
     "ORIENTATIONS",
     "PSNR_CEILING_DB",
     "REGIONS",
     "ArtifactMeter",
+    "FlatWindows",
+    "Pattern",
     "PhaseVariance",
     "QualityMeter",
     "RadialSpectrum",
@@ -38,6 +42,7 @@ __all__ = [
     "image_artifacts",
     "line_energy_db",
     "nearest_residual",
+    "pattern_levels",
     "phase_gain_penalty",
     "phase_variance",
     "psnr",

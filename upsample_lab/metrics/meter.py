@@ -6,6 +6,7 @@ from torch import Tensor
 from upsample_lab.metrics._images import MIN_SIZE_PX
 from upsample_lab.metrics._sums import Sums
 from upsample_lab.metrics.artifacts import ArtifactMeter
+from upsample_lab.metrics.levels import FlatWindows, set_pattern_levels
 from upsample_lab.metrics.phases import ResidualPhases
 from upsample_lab.metrics.quality import SSIM_WINDOW_PX, psnr, ssim
 
@@ -17,8 +18,11 @@ class QualityMeter:
     quantities, never averages of batch averages. `update` leaves its sums on the device; only `compute` copies.
 
     Keys of the result: `psnr_db` and `ssim` (mean of the images' own), `phase_variance` and `phase_p_value` (of the
-    residual output - target), and those of `image_artifacts` for the outputs. `ssim` is left out for images smaller
-    than its window of 11 pixels, the artifacts of the outputs for images below 8 pixels or one period.
+    residual output - target), its pattern in grey levels (`residual_pattern_rms_levels` …, see `Pattern.figures`), the
+    same over flat areas of the targets (`flat_pattern_rms_levels` …, left out where there is none), and those of
+    `image_artifacts` for the outputs but the relative `dc_phase_variation`, which means something for constants alone.
+    `ssim` is left out for images smaller than its window of 11 pixels, the artifacts of the outputs for images below 8
+    pixels or one period.
 
     Args:
         period: period in pixels for phases and blocks; a decoder's total scale is the one that misses nothing.
@@ -31,6 +35,7 @@ class QualityMeter:
         self._image_count = 0
         self._residual_phases = ResidualPhases(period)
         self._artifacts: ArtifactMeter | None = None
+        self.flat_windows = FlatWindows(period)
 
     @torch.no_grad()
     def update(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -46,6 +51,7 @@ class QualityMeter:
         if size_px >= SSIM_WINDOW_PX:
             scores["ssim"] = ssim(output, target, data_range=self.data_range)
         self._residual_phases.update(output.to(scores["psnr_db"].dtype) - target)
+        self.flat_windows.update(output, target)
         self._scores.add(**{name: values.sum() for name, values in scores.items()})
         self._image_count += output.shape[0]
         if size_px >= MIN_SIZE_PX:
@@ -62,4 +68,11 @@ class QualityMeter:
         figures = {name: float(total) / self._image_count for name, total in self._scores.read().items()}
         phases = self._residual_phases.compute()
         figures |= {"phase_variance": phases.ratio, "phase_p_value": phases.p_value}
-        return figures if self._artifacts is None else figures | self._artifacts.compute()
+        pattern = set_pattern_levels(self._residual_phases.means(), self._residual_phases.period)
+        figures |= pattern.figures("residual_")
+        if (flat := self.flat_windows.compute()) is not None:
+            figures |= flat.figures("flat_")
+        if self._artifacts is not None:
+            figures |= self._artifacts.compute()
+            del figures["dc_phase_variation"]
+        return figures

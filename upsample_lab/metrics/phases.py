@@ -66,10 +66,13 @@ class ResidualPhases:
         )
         self._pixels_per_phase += values.shape[0] * rows * columns
 
+    def means(self) -> Tensor:
+        """The mean of each phase over everything added so far, `[C, period, period]`; raises as `compute`."""
+        return self._sums.read()["phases"] / self._pixels_per_phase
+
     def compute(self) -> PhaseVariance:
         """The figure over everything added so far; `ValueError` if that is nothing, or not finite."""
-        sums = self._sums.read()
-        means, squares = sums["phases"].flatten(1) / self._pixels_per_phase, sums["squares"]
+        means, squares = self.means().flatten(1), self._sums.read()["squares"]
         channels, phases = means.shape
         count = self._pixels_per_phase * phases  # pixels of one channel
         centre = means.mean(dim=1, keepdim=True)

@@ -19,8 +19,9 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
         "loss, training and validation": ("train/loss", "val/loss"),
     },
     "artifacts": {
-        "DC-phase variation of a constant": ("constant/dc_phase_variation",),
-        "phase variance of the residual, validation": ("val/phase_variance",),
+        "pattern of uniform images (grey levels)": ("uniform/pattern_rms_levels", "uniform/pattern_p2p_levels"),
+        "pattern in flat areas, validation (grey levels)": ("val/flat_pattern_rms_levels",),
+        "pattern of the residual, validation (grey levels)": ("val/residual_pattern_rms_levels",),
         "lines of period 2, 4, 8 in a constant (dB)": (
             "constant/line_p2_db",
             "constant/line_p4_db",

@@ -68,15 +68,16 @@ class Display:
         parts.append(f"validation: PSNR {figures['val/psnr_db']:5.2f} dB")
         if "val/ssim" in figures:  # images smaller than its window have none
             parts.append(f"SSIM {figures['val/ssim']:.4f}")
-        parts.append(f"phase variance {figures['val/phase_variance']:.1e}")
+        if "uniform/pattern_rms_levels" in figures:
+            parts.append(f"pattern {figures['uniform/pattern_rms_levels']:.2f} levels")
         self.say("  ".join(parts))
 
 
 RESULT_COLUMNS = {  # key of the summary: heading, form
     "test/psnr_db": ("PSNR\n(dB)", "{:.2f}"),
     "test/ssim": ("\nSSIM", "{:.4f}"),
-    "test/phase_variance": ("phase\nvariance", "{:.1e}"),
-    "constant/dc_phase_variation": ("constant\nDC phases", "{:.4f}"),
+    "uniform/pattern_rms_levels": ("pattern\n(levels)", "{:.2f}"),
+    "test/flat_pattern_rms_levels": ("in flat\nareas", "{:.2f}"),
     "parameters": ("para-\nmeters", "{:,}"),
     "seconds": ("\nseconds", "{:.1f}"),
 }

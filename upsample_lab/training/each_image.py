@@ -20,11 +20,15 @@ class EachImage:
 
     Tensors, for N images in all of which n are shown: `psnr_db` and `ssim` `[N]` float32 (no `ssim` for images smaller
     than its window), `squared_error` `[N, 3]` float64 and `region_values` `[N, 3]` int32 as in
-    `metrics.regional_squared_error`, `originals` and `outputs` `[n, C, H, W]` uint8.
+    `metrics.regional_squared_error`, `originals` and `outputs` `[n, C, H, W]` uint8. Beside them what `keep` is given:
+    `uniform_outputs` `[5, C, H, W]` float32, the reconstructions of uniform images, and the flat windows with the
+    strongest pattern, `flat_window_target` and `flat_window_output` `[K, C, h, w]` float32, `flat_window_place`
+    `[K, 3]` int64 (image, top, left), `flat_window_rms_levels` `[K]` float32.
     """
 
     def __init__(self) -> None:
         self._parts: dict[str, list[Tensor]] = {}
+        self._kept: dict[str, Tensor] = {}
 
     def add(self, output: Tensor, target: Tensor, scores: Mapping[str, Tensor]) -> None:
         """A batch `[N, C, H, W]` of outputs and targets in 0…1, and the images' own scores, each `[N]`."""
@@ -37,8 +41,12 @@ class EachImage:
         for name, figure in figures.items():
             self._parts.setdefault(name, []).append(figure.cpu())
 
+    def keep(self, **tensors: Tensor) -> None:
+        """Tensors that are not of single images, as they are."""
+        self._kept |= tensors
+
     def tensors(self) -> dict[str, Tensor]:
-        return {name: torch.cat(parts) for name, parts in self._parts.items()}
+        return {**{name: torch.cat(parts) for name, parts in self._parts.items()}, **self._kept}
 
     def save(self, path: Path) -> None:
         """Write the tensors to `path`, whole or not at all, with a checksum."""

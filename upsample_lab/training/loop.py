@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -21,7 +22,14 @@ from upsample_lab.training.device import Where, place
 from upsample_lab.training.diagnosis import explained
 from upsample_lab.training.display import Display
 from upsample_lab.training.each_image import EachImage
-from upsample_lab.training.evaluation import constant_artifacts, evaluate, evaluating
+from upsample_lab.training.evaluation import (
+    artifact_pictures,
+    constant_artifacts,
+    evaluate,
+    evaluating,
+    uniform_artifacts,
+    uniform_outputs,
+)
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
 from upsample_lab.training.memory import keep_freed_memory
@@ -193,9 +201,9 @@ class Training:
         self.sums.check()  # bad numbers are told by the step that made them, not by what follows from it
         with self.watch.paused():
             progress = self.progress
-            figures = self.evaluate(self.images.validation, "val")
+            figures, pictures = self.evaluate(self.images.validation, "val")
             tracker.report(progress.step, figures, time_sec=self.watch.total())
-            self.draw(tracker)
+            self.draw(tracker, pictures)
             self.display.validated(progress.step, self.loader.steps_per_epoch, figures)
             if figures["val/psnr_db"] > progress.best_psnr_db:
                 progress.best_psnr_db, progress.best_step = figures["val/psnr_db"], progress.step
@@ -203,23 +211,35 @@ class Training:
                 state = {"step": progress.step, "val/psnr_db": progress.best_psnr_db}
                 checkpoint.save(best, checkpoint.model_tensors(self.model), state)
 
-    def evaluate(self, images: torch.Tensor, name: str, each: EachImage | None = None) -> dict[str, float]:
-        period = self.config.model.total_stride
-        figures = evaluate(self.model, images, self.trainer.loss, period, self.where, each)
-        artifacts = constant_artifacts(self.model, self.images.validation, period, self.where)
-        return {
+    def evaluate(
+        self, images: torch.Tensor, name: str, each: EachImage | None = None
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """All figures on a set, and the pictures of the patterns that they measure."""
+        period, where = self.config.model.total_stride, self.where
+        windows: dict[str, torch.Tensor] = {}
+        figures = evaluate(self.model, images, self.trainer.loss, period, where, each, windows)
+        artifacts = constant_artifacts(self.model, self.images.validation, period, where)
+        uniform = uniform_outputs(self.model, self.images.image_shape, period, where)
+        if each is not None:
+            each.keep(uniform_outputs=uniform, **{f"flat_window_{part}": tensor for part, tensor in windows.items()})
+        named = {
             **{f"{name}/{key}": value for key, value in figures.items()},
             **{f"constant/{key}": value for key, value in artifacts.items()},
+            **{f"uniform/{key}": value for key, value in uniform_artifacts(uniform, period).items()},
         }
+        return named, artifact_pictures(uniform, windows)
 
     @torch.no_grad()
-    def draw(self, tracker: Tracker) -> None:
-        """Reconstructions of the same validation images every time, as a PNG and in TensorBoard; the kernels there."""
+    def draw(self, tracker: Tracker, pictures: Mapping[str, np.ndarray]) -> None:
+        """Reconstructions of the same validation images every time, as a PNG and in TensorBoard; the decoder's patterns
+        and kernels there."""
         step = self.progress.step
         inputs = self.images.validation[: self.trainer.reconstruction_count].to(self.where.device).float() / 255
         with evaluating(self.model):
             grid = reconstruction_grid(inputs, self.model(inputs))
         tracker.image("reconstructions", grid, step)
+        for name, picture in pictures.items():
+            tracker.image(f"artifacts/{name}", picture, step)
         self.directory.reconstructions.mkdir(exist_ok=True)
         with replacing(self.directory.reconstructions / f"step-{step:08d}.png") as temporary:
             Image.fromarray(grid).save(temporary, format="PNG")
@@ -234,7 +254,7 @@ class Training:
             tensors, _ = checkpoint.load(self.directory.checkpoints / checkpoint.BEST)
             checkpoint.restore_model(self.model, tensors)
         each = EachImage()
-        figures = self.evaluate(self.images.test, "test", each)
+        figures, _ = self.evaluate(self.images.test, "test", each)
         each.save(self.directory.test_images)
         tests = {name: value for name, value in figures.items() if name.startswith("test/")}
         tracker.report(self.steps, tests, time_sec=self.watch.total())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +13,7 @@ ERROR_GAIN = 4  # errors of a trained model are faint: |error| x 4 fills the ran
 SHOWN_PX = 84  # images smaller than this are enlarged by a whole factor
 LABEL_PX, GAP_PX, FONT_PX = 76, 2, 15
 KERNELS_SHOWN = 8
+STRETCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
@@ -23,6 +26,33 @@ def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
     error = ((outputs - inputs).abs() * ERROR_GAIN).clamp(0, 1)
     rows = [("input", inputs), ("output", outputs), (f"error x{ERROR_GAIN}", error)]
     return np.concatenate([_labelled(label, _strip(images)) for label, images in rows])
+
+
+def pattern_grid(rows: Sequence[tuple[str, Tensor]], factor: int | None = None) -> np.ndarray:
+    """Images of which each ought to be flat, as they are and with their contrast stretched: two labelled rows for each.
+
+    Each row is its label and images `[N, C, H, W]` in 0…1; returns uint8 `[H', W', 3]`. Stretched images are their
+    difference from their own mean times `factor`, on mid-grey: the same factor for all, so that they can be compared by
+    eye, and written beside them. None chooses it (`stretch_factor`).
+    """
+    rows = [(label, images.detach().float().cpu().clamp(0, 1)) for label, images in rows]
+    if factor is None:
+        factor = stretch_factor([images for _, images in rows])
+    strips = []
+    for label, images in rows:
+        stretched = ((images - images.mean(dim=(1, 2, 3), keepdim=True)) * factor + 0.5).clamp(0, 1)
+        strips += [_labelled(label, _strip(images)), _labelled(f"x{factor}", _strip(stretched))]
+    return np.concatenate(strips)
+
+
+def stretch_factor(images: Sequence[Tensor]) -> int:
+    """How far contrast can be stretched before the strongest deviation from an image's mean leaves the range.
+
+    One of 1, 2, 5, 10 … 1000: at the last one a twentieth of a grey level is a fifth of the range, and what is fainter
+    is left as faint as it is.
+    """
+    deviation = max(float((each - each.mean(dim=(1, 2, 3), keepdim=True)).abs().max()) for each in images)
+    return max((factor for factor in STRETCHES if factor * deviation <= 0.5), default=1)
 
 
 def _strip(images: Tensor) -> np.ndarray:

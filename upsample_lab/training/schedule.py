@@ -24,5 +24,6 @@ def learning_rate(optim: OptimOptions, progress: float) -> float:
 
 
 def validates_at(step: int, trainer: TrainerOptions, steps_per_epoch: int, last_step: int) -> bool:
-    """Whether a validation follows `step` finished steps: after every few epochs, and at the end."""
-    return step == last_step or step % (trainer.validate_every_epochs * steps_per_epoch) == 0
+    """Whether a validation follows `step` finished steps: after every few epochs, every few steps, and at the end."""
+    by_steps = trainer.validate_every_steps is not None and step % trainer.validate_every_steps == 0
+    return by_steps or step == last_step or step % (trainer.validate_every_epochs * steps_per_epoch) == 0

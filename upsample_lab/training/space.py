@@ -24,6 +24,7 @@ def needed_bytes(config: TrainConfig, model: Autoencoder, steps: int, steps_per_
     full = weights + MOMENTS * sum(parameter.nbytes for parameter in model.parameters()) + HEADER_BYTES
     reports = steps // config.trainer.log_every_steps + 1
     validations = steps // (steps_per_epoch * config.trainer.validate_every_epochs) + 2
+    validations += steps // (config.trainer.validate_every_steps or steps)
     return (
         FULL_CHECKPOINTS * full
         + MODEL_CHECKPOINTS * (weights + HEADER_BYTES)

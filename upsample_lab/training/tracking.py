@@ -19,12 +19,18 @@ from upsample_lab.training.events import EventFile, tags_at
 from upsample_lab.training.files import Appending, write_text
 
 TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
-ARTIFACTS = ("dc_phase_variation", "line_p2_db", "line_p4_db", "line_p8_db", "nearest_residual", "radial_corner_db")
-QUALITY = ("loss", "psnr_db", "ssim", "phase_variance", "phase_p_value", *ARTIFACTS)
-VAL_METRICS = (*(f"val/{name}" for name in QUALITY), *(f"constant/{name}" for name in ARTIFACTS))
+LINES = ("line_p2_db", "line_p4_db", "line_p8_db", "nearest_residual", "radial_corner_db")
+PATTERN = ("pattern_rms_levels", "pattern_p2p_levels")  # those of the single periods depend on the model's stride
+QUALITY = (
+    *("loss", "psnr_db", "ssim", "phase_variance", "phase_p_value"),
+    *(f"{where}_{name}" for where in ("residual", "flat") for name in PATTERN),
+    *LINES,
+)
+ARTIFACTS = (*(f"uniform/{name}" for name in PATTERN), *(f"constant/{name}" for name in (*PATTERN, *LINES)))
+VAL_METRICS = (*(f"val/{name}" for name in QUALITY), *ARTIFACTS)
 TEST_METRICS = tuple(f"test/{name}" for name in QUALITY)
 TIMES = ("speed/images_per_sec", "time_sec")  # the only values of metrics.jsonl that two equal runs may differ in
-HPARAM_METRICS = (*TEST_METRICS, *(f"constant/{name}" for name in ARTIFACTS))  # all final figures
+HPARAM_METRICS = (*TEST_METRICS, *ARTIFACTS)  # all final figures
 
 
 class Tracker:
