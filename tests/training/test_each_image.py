@@ -28,6 +28,11 @@ def test_a_run_keeps_the_figures_of_each_test_image(train: Train, tmp_path: Path
         "ssim": ((40,), "float32"),
         "squared_error": ((40, 3), "float64"),
         "region_values": ((40, 3), "int32"),
+        "uniform_outputs": ((5, 1, 28, 28), "float32"),
+        "flat_window_target": ((3, 1, 8, 8), "float32"),
+        "flat_window_output": ((3, 1, 8, 8), "float32"),
+        "flat_window_place": ((3, 3), "int64"),
+        "flat_window_rms_levels": ((3,), "float32"),
         "originals": ((32, 1, 28, 28), "uint8"),
         "outputs": ((32, 1, 28, 28), "uint8"),
     }

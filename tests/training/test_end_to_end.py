@@ -327,11 +327,15 @@ def test_evaluation_repeats_the_summary(train: Train, tmp_path: Path, capsys: py
     assert train() == 0
     run = only_run(tmp_path)
     summary = json.loads((run / "summary.json").read_text())
-    figures, picture = evaluate_run(EvaluateConfig(run=str(run), images="test", count=4, data_root=None, device="cpu"))
-    names = [name for name in summary if name.startswith(("test/", "constant/"))]
+    figures, pictures = evaluate_run(EvaluateConfig(run=str(run), images="test", count=4, data_root=None, device="cpu"))
+    names = [name for name in summary if name.startswith(("test/", "constant/", "uniform/"))]
     assert {name: figures[name] for name in names} == {name: summary[name] for name in names}
-    with Image.open(picture) as opened:
-        assert opened.format == "PNG"
+    assert [path.name for path in pictures] == [
+        f"evaluation-test{name}.png" for name in ("", "-uniform", "-flat_window")
+    ]
+    for picture in pictures:
+        with Image.open(picture) as opened:
+            assert opened.format == "PNG"
 
     capsys.readouterr()
     script = load_script("evaluate")

@@ -30,7 +30,8 @@ def made_up_figures(config: TrainConfig, random: np.random.Generator) -> dict[st
         "test/ssim": 0.96 + 0.002 * random.standard_normal(),
         "test/loss": 0.002,
         "test/phase_variance": abs(1e-4 + 3e-5 * random.standard_normal()),
-        "constant/dc_phase_variation": 0.2 * abs(random.standard_normal()) if "deconv" in config.upsample.name else 0.0,
+        "uniform/pattern_rms_levels": 2 * abs(random.standard_normal()) if "deconv" in config.upsample.name else 0.0,
+        "test/flat_pattern_rms_levels": abs(random.standard_normal()),
     }
 
 
