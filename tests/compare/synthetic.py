@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from upsample_lab.compare.catalogue import ARTIFACT, metric_of
 from upsample_lab.compare.result import (
     Comparison,
     Cost,
@@ -29,9 +30,7 @@ from upsample_lab.compare.result import (
 PSNR = Metric("test/psnr_db", "PSNR", "dB", True, 2, 0.1)
 SSIM = Metric("test/ssim", "SSIM", "", True, 4, 0.002)
 PHASE = Metric("test/phase_variance", "phase variance", "", False, 5, 1e-4, "artifact")
-PATTERN = Metric(
-    "uniform/pattern_rms_levels", "pattern on uniform images", "levels", False, 2, 0.5, "artifact", 0.01, True
-)
+PATTERN = metric_of(ARTIFACT)
 METRICS = (PSNR, SSIM, PATTERN, PHASE)
 GREYS = (0, 64, 128, 192, 255)
 

@@ -17,16 +17,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from upsample_lab.compare.catalogue import ARTIFACT, metric_of
 from upsample_lab.compare.images import FILE
 from upsample_lab.compare.report.figures import Drawing
 from upsample_lab.compare.report.looks import PNG_DPI, SMALL_PT, new_figure
 from upsample_lab.compare.report.pictures import as_rgb
 from upsample_lab.compare.report.words import listed, metric_value, shortened
-from upsample_lab.compare.result import Comparison, Metric
+from upsample_lab.compare.result import Comparison
 from upsample_lab.palette import INK
 
 GREYS = (0, 64, 128, 192, 255)  # of `uniform_outputs`, in its order
-PATTERN = Metric("uniform/pattern_rms_levels", "pattern", "levels", False, 2, 0.5, "artifact", 0.01, True)
 SHOWN_PX = 32  # the side of a tile, from its upper left, so that a pixel can be told from the next
 MIDDLE, REACH = 128, 120  # a stretched tile's mean, and how far from it the largest difference of its column may lie
 FACTORS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # above, the rounding of float32 would be drawn as a pattern
@@ -152,7 +152,7 @@ def _bytes(levels: Floats) -> Bytes:
 
 
 def _levels(value: float | None) -> str:
-    return metric_value(PATTERN, value)
+    return metric_value(metric_of(ARTIFACT), value)
 
 
 # ----------------------------------------------------------------------------------------------------------- the figure
