@@ -21,10 +21,11 @@ from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import run_script
 from upsample_lab.compare.catalogue import CATALOGUE, metric_of
 from upsample_lab.compare.collect import compare
-from upsample_lab.compare.output import write_tables
+from upsample_lab.compare.output import print_comparison, write_tables
 from upsample_lab.compare.provenance import provenance_of
 from upsample_lab.compare.reading import deciding
 from upsample_lab.compare.refusals import changed_between, code_difference
+from upsample_lab.compare.report.words import ranks_of, standing
 from upsample_lab.compare.result import Comparison, Run
 from upsample_lab.compare.variants import Group, group_runs
 from upsample_lab.compare.verdicts import difference_verdict
@@ -153,6 +154,7 @@ def test_every_pair_of_every_metric_is_judged_once_and_verdicts_follow_the_inter
 def test_quality_and_artifact_may_rank_differently(made: Path) -> None:
     found = compared(made)
     assert found.rankings["uniform/pattern_rms_levels"].order[0] == "nearest"
+    assert "none, below 0.01 levels) is left by nearest" in found.verdict[1]
     assert found.rank_agreement["test/psnr_db", "uniform/pattern_rms_levels"] < 0
     assert found.rankings["test/psnr_db"].best_share["nearest"] == 0
     assert sum(found.rankings["test/psnr_db"].best_share.values()) == pytest.approx(1)
@@ -227,6 +229,33 @@ def test_incomplete_runs_and_older_attempts_are_left_out_with_a_line(out: Path) 
     assert f"{fourth.name}-2: its summary.json has no test/psnr_db" in lines
     assert lines.count("a newer attempt took its place") == 8
     assert "notes" not in lines
+
+
+def test_what_is_none_is_told_alike_in_verdict_ranking_and_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three layers leave nothing but rounding, of another order in each seed, and one leaves a pattern."""
+
+    def leaving(config: TrainConfig, random: np.random.Generator) -> dict[str, float]:
+        levels = 2.0 + 0.1 * random.random() if config.upsample.name == "deconv" else 1e-5 * random.random()
+        return {**figures(config, random), "uniform/pattern_rms_levels": levels}
+
+    names = ["deconv", "nearest", "bilinear", "bicubic"]
+    write_experiment(tmp_path, "study", [[GLYPHS, f"upsample={name}"] for name in names], SEEDS, leaving)
+    found = compared(tmp_path)
+    pattern = metric_of("uniform/pattern_rms_levels")
+    ranks = ranks_of(found, pattern)
+    assert ranks == {**{v.name: 1 for v in found.variants if v.name != "deconv"}, "deconv": 4}
+    assert found.rankings[pattern.key].stability == 1  # rounding makes no order that resampling could overturn
+    assert set(found.rankings[pattern.key].order[:3]) == set(names[1:])
+    assert "(pattern on uniform images: none, below 0.01 levels)" in found.verdict[1]
+    assert all(name in found.verdict[1] for name in names)
+    assert {standing(found, pattern, name) for name in names[1:]} == {"best"}
+    assert standing(found, pattern, "deconv") == ""
+    print_comparison(found)
+    table = capsys.readouterr().out
+    assert table.count(" none ") == 3
+    assert "e-0" not in table.split("pairs by")[0]
 
 
 def test_runs_without_figures_of_images_still_compare(out: Path) -> None:

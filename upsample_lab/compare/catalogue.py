@@ -62,6 +62,11 @@ def curve_key(metric: Metric) -> str:
     return metric.key.replace("test/", "val/")
 
 
+def is_none(metric: Metric, value: float) -> bool:
+    """Whether the value is below what the metric calls none."""
+    return metric.none_below is not None and value < metric.none_below
+
+
 def shown(metric: Metric, value: float) -> str:
     """A value with the metric's digits and its unit; `4.1e-06` where the digits would leave nothing."""
     digits = f"{value:.{metric.digits}f}"

@@ -38,8 +38,11 @@ class Values:
 
     @property
     def goodness(self) -> Array:
-        """Higher is better."""
-        return self.values if self.metric.higher_is_better else -self.values
+        """Higher is better; values that are none are equal, as between them there is but rounding."""
+        values = self.values
+        if self.metric.none_below is not None:
+            values = np.where(values < self.metric.none_below, 0.0, values)
+        return values if self.metric.higher_is_better else -values
 
 
 def estimates_of(values: Values, confidence: float) -> dict[str, Estimate]:

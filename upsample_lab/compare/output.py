@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from upsample_lab.compare.catalogue import shown
+from upsample_lab.compare.catalogue import is_none, shown
 from upsample_lab.compare.result import Comparison, Difference, Metric
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.files import write_text
@@ -123,6 +123,8 @@ def _estimate(comparison: Comparison, metric: Metric, name: str) -> str:
     estimate = comparison.estimates[metric.key].get(name)
     if estimate is None:
         return "–"
+    if is_none(metric, estimate.mean):
+        return "none"
     if math.isnan(estimate.low) or estimate.low == estimate.high:
         return shown(metric, estimate.mean)
     half = (estimate.high - estimate.low) / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from upsample_lab.compare.catalogue import shown
+from upsample_lab.compare.catalogue import is_none, shown
 from upsample_lab.compare.result import Cost, Difference, Estimate, Metric, Ranking
 
 TINY_SHARE = 1e-3  # of the smallest difference of interest: artifact figures below it are called none
@@ -100,10 +100,13 @@ def _quality(
 
 
 def _artifact(metric: Metric, best: str, estimates: Mapping[str, Estimate], ranking: Ranking, tau: float) -> str:
-    floor = metric.smallest_of_interest
-    free = [name for name in ranking.order if estimates[name].mean < floor]
+    without = [name for name in ranking.order if is_none(metric, estimates[name].mean)]
+    floor = metric.smallest_of_interest if metric.none_below is None else metric.none_below
+    free = without or [name for name in ranking.order if estimates[name].mean < metric.smallest_of_interest]
+    free = free if without or metric.none_below is None else []
     cleanest = _listed(free) if free else ranking.order[0]
-    least = f"below {shown(metric, floor)}" if free else shown(metric, estimates[ranking.order[0]].mean)
+    below = f"below {shown(metric, floor)}"
+    least = (f"none, {below}" if without else below) if free else shown(metric, estimates[ranking.order[0]].mean)
     lead = f"The least artifact ({metric.title}: {least}) is left by {cleanest}"
     if best not in estimates:
         return f"{lead}; {best} has no such figure."

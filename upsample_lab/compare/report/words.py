@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from upsample_lab.compare.catalogue import ARTIFACT
+from upsample_lab.compare.catalogue import ARTIFACT, is_none
 from upsample_lab.compare.result import Comparison, Difference, Estimate, Metric
 
 NONE = "–"  # where there is no figure
@@ -78,12 +78,7 @@ def shortened(name: str, length: int) -> str:
     return f"{name[:head]}…{name[-(length - 1 - head) :]}"
 
 
-def is_none(metric: Metric, value: float) -> bool:
-    """Whether the value is below what the metric calls none."""
-    return metric.none_below is not None and value < metric.none_below
-
-
-NO_PATTERN = "none"  # the word for it
+NO_PATTERN = "none"  # the word for a value below what the metric calls so
 
 
 def metric_value(metric: Metric, value: float | None) -> str:
