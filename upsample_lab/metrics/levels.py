@@ -192,8 +192,9 @@ class FlatWindows:
         place = place[image]
         top, left = first + place // energy.shape[-1] * step, first + place % energy.shape[-1] * step
         offsets = torch.arange(self.side, device=energy.device)
-        pixels = (image[:, None, None, None], torch.arange(target.shape[1], device=energy.device)[None, :, None, None])
-        pixels += ((top[:, None] + offsets)[:, None, :, None], (left[:, None] + offsets)[:, None, None, :])
+        channels = torch.arange(target.shape[1], device=energy.device)[None, :, None, None]
+        rows, columns = (top[:, None] + offsets)[:, None, :, None], (left[:, None] + offsets)[:, None, None, :]
+        pixels = (image[:, None, None, None], channels, rows, columns)
         found = {
             "energy": strongest,
             "target": target[pixels],
