@@ -8,10 +8,11 @@ from upsample_lab.cli.main import BadRequest, run_script
 from upsample_lab.config import EvaluateConfig
 
 USAGE = """\
-Evaluate the best checkpoint of a run, and draw what it reconstructs.
+Evaluate the best checkpoint of a run, and draw what it reconstructs: test images, uniform images, flat areas.
 
   python scripts/evaluate.py run=outputs/default/<run directory>
   python scripts/evaluate.py run=<run directory> images=validation count=32"""
+WIDTH = len("reconstructions:  ")
 
 
 def main(config: EvaluateConfig) -> int:
@@ -24,8 +25,8 @@ def main(config: EvaluateConfig) -> int:
     except (ValueError, TrainingFailed) as error:  # a checkpoint that is damaged, not there, or gives no numbers
         raise BadRequest(str(error)) from None
     print_results([(figures.pop("run"), figures)], f"Best checkpoint on the {config.images} set")
-    for label, picture in zip(("reconstructions:", "uniform images:", "flat areas:"), pictures, strict=False):
-        print(f"{label:<17} {picture}")
+    for name, picture in pictures.items():
+        print(f"{name}:".replace("_", " ").ljust(WIDTH) + str(picture))
     return 0
 
 

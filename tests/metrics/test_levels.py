@@ -10,6 +10,7 @@ from torch import Tensor
 
 from upsample_lab.metrics import FlatWindows, QualityMeter, pattern_levels
 from upsample_lab.metrics.levels import WORST_WINDOWS, periods_of
+from upsample_lab.metrics.selftest.probes import checkerboard
 
 PERIODS = (2, 4, 8)
 ORIENTATIONS = ("horizontal", "vertical", "diagonal")
@@ -134,3 +135,100 @@ def test_periods_of_a_total_stride(period: int, expected: tuple[int, ...]) -> No
 def test_refuses_images_in_which_nothing_repeats() -> None:
     with pytest.raises(ValueError, match="period 8 needs images of at least 16 x 16"):
         pattern_levels(torch.zeros(1, 1, 12, 12), 8)
+
+
+CASES = [
+    pytest.param(total, period, orientation, channels, id=f"{period}-of-{total}-{orientation}-{channels}")
+    for total in (2, 4, 8)
+    for period in periods_of(total)
+    for orientation in ORIENTATIONS
+    for channels in (1, 3)
+]
+
+
+def board(period: int, orientation: str, levels: float, size: int = 48) -> Tensor:
+    """Plus and minus so many levels, float32: as many root mean square, twice as many peak to peak."""
+    return levels / 255 * checkerboard(period, orientation, size, size).float()  # type: ignore[arg-type]
+
+
+def shading(size: int = 48, levels: float = 2.0) -> Tensor:
+    """A slope of so many levels a pixel down, and half of it back across."""
+    ramp = torch.arange(float(size)) * levels / 255
+    return ramp[:, None] - ramp / 2
+
+
+@pytest.mark.parametrize(("total", "period", "orientation", "channels"), CASES)
+def test_flat_images_give_the_amplitude_that_was_injected(
+    total: int, period: int, orientation: str, channels: int
+) -> None:
+    for levels in LEVELS:
+        images = 0.5 + board(period, orientation, levels).expand(5, channels, -1, -1)
+        for shown in (images, images + shading(), images[..., :24, :32]):
+            found = pattern_levels(shown, total)
+            assert found.rms_levels == pytest.approx(levels, rel=0.05)
+            assert found.p2p_levels == pytest.approx(2 * levels, rel=0.05)
+            for each, rms in found.by_period.items():
+                assert rms == pytest.approx(levels if each == period else 0, rel=0.05, abs=0.02 * levels)
+
+
+@pytest.mark.parametrize(("total", "period", "orientation", "channels"), CASES)
+def test_flat_windows_give_the_amplitude_whatever_its_sign(
+    total: int, period: int, orientation: str, channels: int
+) -> None:
+    sign = 1 - 2 * torch.randint(0, 2, (12, 1, 1, 1), generator=torch.Generator().manual_seed(0)).float()
+    target = torch.full((12, channels, 48, 48), 0.5)
+    target[:, :, ::47] = 0.9  # borders belong to no window
+    for levels in LEVELS:
+        windows = FlatWindows(total)
+        windows.update(target + sign * board(period, orientation, levels) + shading(), target)
+        found = windows.compute()
+        assert found is not None
+        assert found.rms_levels == pytest.approx(levels, rel=0.05)
+        assert found.p2p_levels == pytest.approx(2 * levels, rel=0.05)
+        assert found.by_period[period] == pytest.approx(levels, rel=0.05)
+
+
+def test_only_windows_that_vary_by_less_than_two_levels_count() -> None:
+    target = torch.full((4, 3, 32, 32), 100.0)
+    target[1, 2, ::2] += 1
+    target[2, 2, ::2] += 2  # in one channel alone
+    target[3, :, 12:20, 12:20] += 60 * torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
+    target = target / 255
+    windows = FlatWindows(4)
+    windows.update(target + board(4, "diagonal", 3.0, 32), target)
+    each = 5 * 5  # windows of 8 x 8 at every fourth pixel of the inner 24
+    assert windows.count == 2 * each + each - 9
+    worst = windows.worst()
+    assert set(worst["place"][:, 0].tolist()) == {0, 1, 3}
+    for image, top, left in worst["place"].tolist():
+        part = target[image, :, top : top + 8, left : left + 8]
+        assert part.amax() - part.amin() < 2 / 255
+
+
+def test_the_worst_windows_come_first_and_batches_decide_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.full((9, 1, 32, 32), 0.25)
+    strength = torch.tensor([1.0, 5.0, 2.0, 5.0, 0.5, 9.0, 3.0, 4.0, 8.0])[:, None, None, None]
+    output = target + strength * board(2, "diagonal", 1.0, 32)
+    output += 0.1 / 255 * torch.randn(output.shape, generator=generator)
+    whole, parts = FlatWindows(4), FlatWindows(4)
+    whole.update(output, target)
+    for rows in torch.arange(9).split(2):
+        parts.update(output[rows], target[rows])
+    assert whole.worst()["place"][:, 0].tolist()[:2] == [5, 8]
+    assert len(whole.worst()["place"]) == WORST_WINDOWS
+    for name, tensor in whole.worst().items():
+        assert torch.equal(tensor, parts.worst()[name]), name
+    found, other = whole.compute(), parts.compute()
+    assert found is not None
+    assert other is not None
+    assert found.figures() == pytest.approx(other.figures(), rel=1e-12)
+    image, top, left = whole.worst()["place"][0].tolist()
+    assert torch.equal(whole.worst()["output"][0], output[image, :, top : top + 8, left : left + 8])
+    assert whole.worst()["rms_levels"][0] == pytest.approx(9.0, rel=0.02)
+
+
+def test_the_periods_add_up_in_square() -> None:
+    images = torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0)).repeat(1, 1, 6, 6)
+    found = pattern_levels(images, 8)
+    assert math.sqrt(sum(rms**2 for rms in found.by_period.values())) == pytest.approx(found.rms_levels)

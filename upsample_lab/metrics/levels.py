@@ -10,7 +10,6 @@ passes unchanged; a ramp, even a parabola but for a constant, is its own average
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,7 +28,8 @@ FLAT_RANGE_LEVELS = 2.0
 """A window is flat where its target's largest and smallest value differ by less, in each channel."""
 
 WINDOW_PX = 8
-"""Least side of a flat window; it holds whole periods, at least two."""
+"""Least side of a flat window; it holds whole periods, at least two. It is the side of JPEG's blocks, which are what is
+flat in photographs; of 12 pixels there are twenty times fewer."""
 
 WORST_WINDOWS = 4
 """How many of the windows with the strongest pattern are kept as pictures."""
@@ -97,36 +97,30 @@ def pattern_levels(images: ImageArray, period: int) -> Pattern:
         margin = max(0, min(size // 4 - (period + 1) // 2, (size - 2 * period) // 2)) // period * period
         values = values.narrow(axis, margin, size - 2 * margin)
     means = phase_means(without_shading(values, period), period)
-    return _of_means(means, period, _shares(means, period))
+    return _of_means(means, period)
 
 
 def set_pattern_levels(means: Tensor, period: int) -> Pattern:
     """The pattern of which the phase means `[C, period, period]` are known, such as that of a whole set's residual."""
-    return _of_means(means, period, _shares(means, period))
+    return _of_means(means, period)
 
 
-def _of_means(means: Tensor, period: int, energies: Sequence[float]) -> Pattern:
+def _pattern(energies: Tensor, span: float, period: int) -> Pattern:
+    """Of the mean square that is new at each period, `[periods]`; taking noise off may have left less than 0."""
+    new = energies.tolist()
+    by_period = {short: LEVELS * max(0.0, part) ** 0.5 for short, part in zip(periods_of(period), new, strict=True)}
+    return Pattern(LEVELS * max(0.0, sum(new)) ** 0.5, LEVELS * span, by_period)
+
+
+def _of_means(means: Tensor, period: int) -> Pattern:
     span = means.amax(dim=(-2, -1)) - means.amin(dim=(-2, -1))
-    return _pattern(sum(energies), float(span.max()), dict(zip(periods_of(period), energies, strict=True)))
+    return _pattern(_new_energies(means, period).flatten(0, -2).mean(dim=0), float(span.max()), period)
 
 
-def _pattern(energy: float, span: float, by_period: dict[int, float]) -> Pattern:
-    return Pattern(
-        LEVELS * max(0.0, energy) ** 0.5,
-        LEVELS * span,
-        {period: LEVELS * max(0.0, part) ** 0.5 for period, part in by_period.items()},
-    )
-
-
-def _shares(means: Tensor, period: int) -> list[float]:
-    """The mean square of what is new at each period, of phase means `[…, period, period]`."""
-    return [float(part.mean()) for part in _new_energies(means, period)]
-
-
-def _new_energies(means: Tensor, period: int) -> list[Tensor]:
-    """`[…, period, period] -> [periods] x […]`: the variance of the phase means that each period adds."""
+def _new_energies(means: Tensor, period: int) -> Tensor:
+    """`[…, period, period] -> […, periods]`: the variance of the phase means that each period adds."""
     variances = [phase_means(means, short).flatten(-2).var(dim=-1, correction=0) for short in periods_of(period)]
-    return [variances[0], *(later - before for before, later in pairwise(variances))]
+    return torch.stack([variances[0], *(later - before for before, later in pairwise(variances))], dim=-1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -138,11 +132,12 @@ class FlatWindows:
     device-to-host copy.
 
     A window has `side` pixels each way, whole periods and at least two, lies on the grid of the phases, half a window
-    from the next; it counts where the target, half a period around it too, varies by less than two levels in every
-    channel. Its phase means' variance holds the pattern, and the noise within the window over the number of periods:
-    that part is known from the variance within the phases (one-way analysis of variance) and is taken off, so pixels
-    without a pattern give zero on average. Sums are clipped at the end only. The sign of the pattern may differ from
-    window to window: energies are added, not amplitudes.
+    from the next and one period from the border; it counts where the target varies by less than two levels in it, in
+    every channel. Within it a plane and the phases are fitted together by least squares, so that shading is not taken
+    for a pattern. White noise of variance `v` puts `v / side²` times the number of a period's phases into its energy;
+    `v` is known from what the fit leaves (analysis of covariance with the phases as groups) and that part is taken off,
+    so that pixels without a pattern give zero on average. Sums are clipped at the end only. The sign of the pattern may
+    differ from window to window: energies are added, not amplitudes.
 
     Args:
         period: period in pixels; a decoder's total scale is the one that misses nothing.
@@ -151,55 +146,57 @@ class FlatWindows:
     def __init__(self, period: int) -> None:
         self.period = period
         self.side = period * max(2, -(-WINDOW_PX // period))
-        self._half = (period + 1) // 2
         self._sums = Sums()
         self._span: Tensor | None = None
-        self._noise: Tensor | None = None
         self._worst: dict[str, Tensor] = {}
         self._images = 0
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch, `[N, C, H, W]` in 0…1; images too small for a window add nothing."""
-        half, side, period = self._half, self.side, self.period
-        step = max(1, side // 2 // period) * period
-        first = -(-half // period) * period  # the average needs half a period around a window, and phases are kept
-        reach = side + 2 * half
-        within = (..., slice(first - half, None), slice(first - half, None))
-        begin, self._images = self._images, self._images + len(target)
-        if min(target[within].shape[-2:]) < reach:
+        period, side = self.period, self.side
+        step = max(1, side // period // 2) * period
+        images = torch.arange(self._images, self._images + len(target), device=target.device)
+        self._images += len(target)
+        height, width = (size // period * period - 2 * period for size in target.shape[-2:])
+        if min(height, width) < side:
             return
-        flat = _is_flat(target[within], reach, step)  # [N, h, w]
-        residual = without_shading(output[within].to(working_dtype(output.device)) - target[within], period)
-        windows = residual.unfold(-2, side, step).unfold(-2, side, step)  # [N, C, h, w, side, side]
-        energies, within_phases = _window_energies(windows, period)
-        if self._noise is None:
-            self._noise = _noise_share(side, period, residual)
-        clean = (energies - within_phases[..., None] * self._noise).mean(dim=1)  # [N, h, w, periods]
-        means = phase_means(windows, period)
-        span = (means.amax(dim=(-2, -1)) - means.amin(dim=(-2, -1))).amax(dim=1)  # [N, h, w]
+        within = (..., slice(period, period + height), slice(period, period + width))
+        flat = _is_flat(target[within], side, step)  # [N, h, w]
+        if flat.device.type == "cpu":  # where it costs no wait: photographs with a flat window are few
+            some = flat.flatten(1).any(dim=1)
+            flat, images, output, target = flat[some], images[some], output[some], target[some]
+            if not len(images):
+                return
+        residual = (output[within] - target[within]).to(working_dtype(output.device))
+        pattern, noise = _fit_windows(
+            residual, period, side // period, step // period
+        )  # [N, C, h, w, p, p], [N, C, h, w]
+        phases = torch.tensor([1, *(short**2 for short in periods_of(period))], device=noise.device)
+        clean = _new_energies(pattern, period) - noise[..., None] * phases.diff()  # [N, C, h, w, periods]
+        clean = clean.mean(dim=1)
+        span = (pattern.amax(dim=(-2, -1)) - pattern.amin(dim=(-2, -1))).amax(dim=1)  # [N, h, w]
         self._sums.add(energies=(clean * flat[..., None]).sum(dim=(0, 1, 2)), count=flat.sum())
         largest = torch.where(flat, span, 0).max()
         self._span = largest if self._span is None else torch.maximum(self._span, largest)
-        self._keep_worst(torch.where(flat, energies.sum(dim=-1).mean(dim=1), -1), output, target, (begin, first, step))
+        energy = torch.where(flat, clean.sum(dim=-1).clamp_min(0), -1)
+        self._keep_worst(energy, output, target, images, step)
 
-    def _keep_worst(self, energy: Tensor, output: Tensor, target: Tensor, grid: tuple[int, int, int]) -> None:
+    def _keep_worst(self, energy: Tensor, output: Tensor, target: Tensor, images: Tensor, step: int) -> None:
         """Of each image the strongest window, `[N, h, w]` energies; of equal ones the first, so that batches decide
         nothing."""
-        begin, first, step = grid
         strongest, place = energy.flatten(1).max(dim=1)
         count = min(WORST_WINDOWS, len(strongest))
         strongest, image = (part[:count] for part in strongest.sort(descending=True, stable=True))
         place = place[image]
-        top, left = first + place // energy.shape[-1] * step, first + place % energy.shape[-1] * step
-        offsets = torch.arange(self.side, device=energy.device)
-        channels = torch.arange(target.shape[1], device=energy.device)[None, :, None, None]
+        top, left = (self.period + index * step for index in (place // energy.shape[-1], place % energy.shape[-1]))
+        offsets, channels = (torch.arange(count, device=energy.device) for count in (self.side, target.shape[1]))
         rows, columns = (top[:, None] + offsets)[:, None, :, None], (left[:, None] + offsets)[:, None, None, :]
-        pixels = (image[:, None, None, None], channels, rows, columns)
+        pixels = (image[:, None, None, None], channels[None, :, None, None], rows, columns)
         found = {
             "energy": strongest,
             "target": target[pixels],
             "output": output[pixels],
-            "place": torch.stack([image + begin, top, left], dim=1),
+            "place": torch.stack([images[image], top, left], dim=1),
         }
         if self._worst:
             found = {name: torch.cat([self._worst[name], part]) for name, part in found.items()}
@@ -219,9 +216,7 @@ class FlatWindows:
         """
         if self._span is None or (count := self.count) == 0:
             return None
-        energies = [float(value) / count for value in self._sums.read()["energies"]]
-        named = dict(zip(periods_of(self.period), energies, strict=True))
-        return _pattern(sum(energies), float(self._span), named)
+        return _pattern(self._sums.read()["energies"] / count, float(self._span), self.period)
 
     def worst(self) -> dict[str, Tensor]:
         """The worst windows, one of an image, on the CPU: `target` and `output` `[K, C, side, side]`, `place` (image,
@@ -237,25 +232,45 @@ class FlatWindows:
         }
 
 
-def _window_energies(residual: Tensor, period: int) -> tuple[Tensor, Tensor]:
-    """New energy of each period `[…, periods]` of windows `[…, h, w]`, and the variance within their phases `[…]`."""
-    energies = torch.stack(_new_energies(phase_means(residual, period), period), dim=-1)
-    return energies, (residual.var(dim=(-2, -1), correction=0) - energies.sum(dim=-1)).clamp_min(0)
+def _fit_windows(residual: Tensor, period: int, cells: int, step: int) -> tuple[Tensor, Tensor]:
+    """Phases and a plane, fitted together to each window of `cells` x `cells` periods, `step` periods from the next.
 
+    Pixels `[N, C, H, W]`, whole periods, to the phases' own means about the plane `[N, C, h, w, period, period]`, and
+    what white noise as strong as what is left puts into the energy of each phase `[N, C, h, w]`.
 
-def _noise_share(side: int, period: int, like: Tensor) -> Tensor:
-    """What white noise puts into each period's energy, as a share of what it puts into the variance within phases.
-
-    Exact: both are quadratic forms of the pixels, so their expectations are sums over the pixels, one of which is 1.
-    Beyond a period of 16, where those are many, the subtracted average is neglected.
+    The plane's slopes can only be told from the phases by how the periods differ: they are the regression of the
+    periods' means on their place.
     """
-    if period > 16:
-        periods = torch.tensor([1, *periods_of(period)], dtype=like.dtype, device=like.device)
-        return (periods[1:] ** 2 - periods[:-1] ** 2) / (side**2 - period**2)
-    reach = side + 2 * ((period + 1) // 2)
-    pixels = torch.eye(reach**2, dtype=like.dtype, device=like.device).view(-1, 1, reach, reach)
-    energies, within = _window_energies(without_shading(pixels, period), period)
-    return energies.sum(dim=(0, 1)) / within.sum()
+    rows, columns = (size // period for size in residual.shape[-2:])
+    grid = residual.unflatten(-1, (columns, period)).unflatten(-3, (rows, period))  # [N, C, R, p, Q, p]
+    means = _windowed(_windowed(grid, 2, cells, step), 4, cells, step).permute(0, 1, 2, 4, 3, 5)
+    centre = means.mean(dim=(-2, -1), keepdim=True)
+    of_period = grid.mean(dim=(3, 5))  # [N, C, R, Q]
+    squares = _windowed(_windowed(grid.square().mean(dim=(3, 5)), 2, cells, step), 3, cells, step)
+
+    place = torch.arange(cells, dtype=residual.dtype, device=residual.device) - (cells - 1) / 2
+    spread = (cells**2 - 1) / 12  # mean of place²
+    down = _windowed(_windowed(of_period, 3, cells, step), 2, cells, step, place) / spread  # [N, C, h, w], a period
+    across = _windowed(_windowed(of_period, 2, cells, step), 3, cells, step, place) / spread
+
+    within = (torch.arange(period, dtype=residual.dtype, device=residual.device) - (period - 1) / 2) / period
+    plane = down[..., None, None] * within[:, None] + across[..., None, None] * within
+    between = (means - centre).square().mean(dim=(-2, -1))
+    left = squares - centre.square()[..., 0, 0] - between - (down.square() + across.square()) * spread
+    pixels = (cells * period) ** 2
+    variance = left.clamp_min(0) * pixels / (pixels - period**2 - 2)
+    by_plane = 2 / ((cells**2 - 1) * period**2)  # the slopes are noisy too
+    return means - centre - plane, variance / pixels * (1 + by_plane)
+
+
+def _windowed(values: Tensor, dim: int, count: int, step: int, weights: Tensor | None = None) -> Tensor:
+    """The mean of each `count` neighbours along an axis, `step` from the next, or their mean weighed."""
+    length = (values.shape[dim] - count) // step * step + 1
+    parts = []
+    for offset in range(count):
+        part = values.narrow(dim, offset, length)[(slice(None),) * dim + (slice(None, None, step),)]
+        parts.append(part if weights is None else part * weights[offset])
+    return sum(parts[1:], parts[0]) / count
 
 
 def _is_flat(target: Tensor, side: int, step: int) -> Tensor:

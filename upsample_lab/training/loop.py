@@ -22,19 +22,19 @@ from upsample_lab.training.device import Where, place
 from upsample_lab.training.diagnosis import explained
 from upsample_lab.training.display import Display
 from upsample_lab.training.each_image import EachImage
-from upsample_lab.training.evaluation import (
-    artifact_pictures,
-    constant_artifacts,
-    evaluate,
-    evaluating,
-    uniform_artifacts,
-    uniform_outputs,
-)
+from upsample_lab.training.evaluation import evaluate
 from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
 from upsample_lab.training.memory import keep_freed_memory
 from upsample_lab.training.optimizer import make_optimizer
 from upsample_lab.training.parallel import World
+from upsample_lab.training.patterns import (
+    artifact_pictures,
+    constant_artifacts,
+    evaluating,
+    uniform_artifacts,
+    uniform_outputs,
+)
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
 from upsample_lab.training.run import RunDirectory
 from upsample_lab.training.schedule import learning_rate, total_steps, validates_at
@@ -227,7 +227,7 @@ class Training:
             **{f"constant/{key}": value for key, value in artifacts.items()},
             **{f"uniform/{key}": value for key, value in uniform_artifacts(uniform, period).items()},
         }
-        return named, artifact_pictures(uniform, windows)
+        return named, artifact_pictures(uniform, windows, period)
 
     @torch.no_grad()
     def draw(self, tracker: Tracker, pictures: Mapping[str, np.ndarray]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ ERROR_GAIN = 4  # errors of a trained model are faint: |error| x 4 fills the ran
 SHOWN_PX = 84  # images smaller than this are enlarged by a whole factor
 LABEL_PX, GAP_PX, FONT_PX = 76, 2, 15
 KERNELS_SHOWN = 8
+HEAD_PX, HEAD_FONT_PX = 20, 12
 STRETCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+ImageArray = Tensor | np.ndarray
 
 
 def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
@@ -28,31 +31,53 @@ def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
     return np.concatenate([_labelled(label, _strip(images)) for label, images in rows])
 
 
-def pattern_grid(rows: Sequence[tuple[str, Tensor]], factor: int | None = None) -> np.ndarray:
+def pattern_grid(rows: Mapping[str, ImageArray], heads: Sequence[str] = (), factor: int | None = None) -> np.ndarray:
     """Images of which each ought to be flat, as they are and with their contrast stretched: two labelled rows for each.
 
-    Each row is its label and images `[N, C, H, W]` in 0…1; returns uint8 `[H', W', 3]`. Stretched images are their
-    difference from their own mean times `factor`, on mid-grey: the same factor for all, so that they can be compared by
-    eye, and written beside them. None chooses it (`stretch_factor`).
+    Args:
+        rows: label -> images `[N, C, H, W]` in 0…1, torch or NumPy, such as `uniform_outputs` of a run's
+            `test_images.safetensors`; C = 1 or 3.
+        heads: what is written above each column.
+        factor: a stretched image is its difference from each channel's own mean times this, on middle grey: one factor
+            for all, so that they can be compared by eye, and written beside them. None: `stretch_factor`.
+
+    Returns uint8 `[H', W', 3]`. Pixels are enlarged by repetition, so that what is seen of a checkerboard is its own.
     """
-    rows = [(label, images.detach().float().cpu().clamp(0, 1)) for label, images in rows]
+    images = {label: torch.as_tensor(row).detach().float().cpu() for label, row in rows.items()}
     if factor is None:
-        factor = stretch_factor([images for _, images in rows])
+        factor = stretch_factor(images.values())
     strips = []
-    for label, images in rows:
-        stretched = ((images - images.mean(dim=(1, 2, 3), keepdim=True)) * factor + 0.5).clamp(0, 1)
-        strips += [_labelled(label, _strip(images)), _labelled(f"x{factor}", _strip(stretched))]
-    return np.concatenate(strips)
+    for label, row in images.items():
+        stretched = (0.5 + factor * deviation(row)).clamp(0, 1)
+        strips += [_labelled(label, _strip(row.clamp(0, 1))), _labelled(f"{label}\nx{factor}", _strip(stretched))]
+    picture = np.concatenate(strips)
+    return np.concatenate([_headed(heads, picture.shape[1]), picture]) if heads else picture
 
 
-def stretch_factor(images: Sequence[Tensor]) -> int:
-    """How far contrast can be stretched before the strongest deviation from an image's mean leaves the range.
+def deviation(images: Tensor) -> Tensor:
+    """`[N, C, H, W]` less each image's and channel's own mean."""
+    return images - images.mean(dim=(-2, -1), keepdim=True)
+
+
+def stretch_factor(images: Iterable[Tensor]) -> int:
+    """How far contrast can be stretched before the strongest deviation from its mean leaves the range.
 
     One of 1, 2, 5, 10 … 1000: at the last one a twentieth of a grey level is a fifth of the range, and what is fainter
     is left as faint as it is.
     """
-    deviation = max(float((each - each.mean(dim=(1, 2, 3), keepdim=True)).abs().max()) for each in images)
-    return max((factor for factor in STRETCHES if factor * deviation <= 0.5), default=1)
+    largest = max(float(deviation(each).abs().max()) for each in images)
+    return max((factor for factor in STRETCHES if factor * largest <= 0.5), default=1)
+
+
+def _headed(heads: Sequence[str], width: int) -> np.ndarray:
+    """A strip with a text above the middle of each column."""
+    card = Image.new("RGB", (width, HEAD_PX), "white")
+    draw = ImageDraw.Draw(card)
+    column = (width - LABEL_PX) / len(heads)
+    for index, head in enumerate(heads):
+        place = (LABEL_PX + (index + 0.5) * column, HEAD_PX / 2)
+        draw.text(place, head, fill="black", font=ImageFont.load_default(HEAD_FONT_PX), anchor="mm")
+    return np.asarray(card)
 
 
 def _strip(images: Tensor) -> np.ndarray:
@@ -69,7 +94,7 @@ def _labelled(label: str, strip: np.ndarray) -> np.ndarray:
     card = Image.new("RGB", (LABEL_PX, strip.shape[0]), "white")
     draw = ImageDraw.Draw(card)
     font = ImageFont.load_default(FONT_PX)
-    draw.text((LABEL_PX - 6, strip.shape[0] // 2), label, fill="black", font=font, anchor="rm")
+    draw.text((LABEL_PX - 6, strip.shape[0] // 2), label, fill="black", font=font, anchor="rm", align="right")
     return np.concatenate([np.asarray(card), strip], axis=1)
 
 
