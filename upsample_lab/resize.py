@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 import operator
+import threading
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,6 +32,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+from upsample_lab.conv import followed_by_a_tool, under_a_mode, without_autocast
 
 MODES = ("nearest", "bilinear", "bicubic")
 BICUBIC_A = -0.75
@@ -64,6 +67,10 @@ def resize(input: Tensor, scale: int, *, mode: str = "nearest", align_corners: b
         return resize(input.unsqueeze(0), scale, mode=mode, align_corners=align_corners).squeeze(0)
     if scale == 1:
         return input.clone()
+    if followed_by_a_tool(input):
+        if mode == "nearest":
+            return _repeat_by_view(input, scale)
+        return resample(input, scale, KERNELS[mode], align_corners=align_corners)
     if mode == "nearest":
         output: Tensor = _Linear.apply(input, partial(_repeat, scale=scale), partial(_sum_blocks, scale=scale))
         return output
@@ -78,6 +85,8 @@ def resample(image: Tensor, scale: int, kernel: Kernel, *, align_corners: bool =
     if image.device.type == "cpu" and image.dtype in (torch.bfloat16, torch.float16):
         # Few CPUs multiply 16-bit matrices, and none sums slices of them as fast; and sums are not to be rounded.
         return resample(image.float(), scale, kernel, align_corners=align_corners).to(image.dtype)
+    if followed_by_a_tool(image) and not align_corners:
+        return _resample_by_indices(image, scale, kernel)
     channels_last = is_channels_last(image)
     for dim in (3, 2):  # columns first: fewer rows to work on
         size = image.shape[dim]
@@ -97,7 +106,7 @@ def apply_matrix(image: Tensor, matrix: Tensor, dim: int, channels_last: bool) -
 
     In channels-last memory whole pixels, and then whole rows, are the columns of the right-hand matrix.
     """
-    with torch.autocast(image.device.type, enabled=False):  # resampling is not to be rounded to bf16
+    with without_autocast(image.device):  # resampling is not to be rounded to bf16
         if not channels_last:
             return image @ matrix.T if dim == 3 else matrix @ image
         pixels = image.permute(0, 2, 3, 1)
@@ -105,6 +114,26 @@ def apply_matrix(image: Tensor, matrix: Tensor, dim: int, channels_last: bool) -
             return (matrix @ pixels).permute(0, 3, 1, 2)
         rows = matrix @ pixels.flatten(2)
         return rows.unflatten(2, pixels.shape[2:]).permute(0, 3, 1, 2)
+
+
+def _resample_by_indices(image: Tensor, scale: int, kernel: Kernel) -> Tensor:
+    """`resample` in functions that every tool knows, for sizes that may be symbols: a weighted sum for each phase."""
+    for dim in (3, 2):
+        size = image.shape[dim]
+        pixels = torch.arange(size, device=image.device)
+        phases = []
+        for taps in phase_taps(scale, kernel):
+            parts = [image.index_select(dim, (pixels + d).clamp(0, size - 1)) * weight for d, weight in taps]
+            phases.append(sum(parts[1:], parts[0]))
+        image = torch.stack(phases, dim + 1).flatten(dim, dim + 1)
+    return image
+
+
+def _repeat_by_view(image: Tensor, scale: int) -> Tensor:
+    """Nearest, likewise."""
+    batch, channels, height, width = image.shape
+    blocks = image[:, :, :, None, :, None].expand(batch, channels, height, scale, width, scale)
+    return blocks.reshape(batch, channels, height * scale, width * scale)
 
 
 def is_channels_last(image: Tensor) -> bool:
@@ -181,21 +210,30 @@ def nearest_matrix(size: int, scale: int) -> Tensor:
 
 
 _matrices: dict[tuple[object, ...], Tensor] = {}
+_keeping = threading.Lock()
 
 
 def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) -> Tensor:
-    """`make(*arguments)` with the dtype and device of `like`, kept: making it takes longer than resizing an image."""
+    """`make(*arguments)` with the dtype and device of `like`, kept: making it takes longer than resizing an image.
+
+    Nothing is kept or handed out under a tool (export, make_fx, fake tensors, torch.func): a tracer made it, or could
+    not tell whose it is.
+    """
+    if under_a_mode():
+        return make(*arguments).to(like.device, like.dtype)
     key = (make, arguments, like.dtype, like.device)
-    if key not in _matrices:
-        if len(_matrices) == REMEMBERED:
-            del _matrices[next(iter(_matrices))]
-        with torch.inference_mode(False):  # else a matrix first used in inference could not be trained through later
+    if (kept := _matrices.get(key)) is not None:
+        return kept
+    with torch.inference_mode(False):  # else one first used in inference could not be trained through later
+        if torch.compiler.is_compiling():
+            return make(*arguments).to(like.device, like.dtype)
+        with torch.device("cpu"):  # whatever the default device: from "meta" it could not be moved
             matrix = make(*arguments).to(like.device, like.dtype)
-        if not torch.compiler.is_compiling():
-            while torch._C._functorch.is_functorch_wrapped_tensor(matrix):  # made within a transform of torch.func
-                matrix = torch._C._functorch.get_unwrapped(matrix)
+    with _keeping:
+        while len(_matrices) >= REMEMBERED:
+            del _matrices[next(iter(_matrices))]
         _matrices[key] = matrix
-    return _matrices[key]
+    return matrix
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from .arithmetic import (
     plan_sizes,
     receptive_field,
 )
+from .followed import followed_by_a_tool, under_a_mode, without_autocast
 from .functional import conv2d, conv_transpose2d
 from .hardware import has_fast_bf16
 from .matrix import conv_matrix
@@ -37,6 +38,7 @@ __all__ = [
     "conv_output_size",
     "conv_transpose2d",
     "conv_transpose_output_size",
+    "followed_by_a_tool",
     "has_fast_bf16",
     "inverting_output_padding",
     "is_ordinary",
@@ -44,4 +46,6 @@ __all__ = [
     "plan_sizes",
     "receptive_field",
     "transformed_or_traced",
+    "under_a_mode",
+    "without_autocast",
 ]

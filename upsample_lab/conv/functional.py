@@ -12,6 +12,7 @@ from torch import Tensor
 from . import autograd, native
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
 from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d, check_dtype, check_tensors
+from .followed import followed_by_a_tool
 from .geometry import Geometry, Pair
 from .layout import in_result_format
 
@@ -46,7 +47,7 @@ def conv2d(
     g = Geometry(stride, as_pair("padding", padding), dilation, as_int("groups", groups))
     check_conv2d("conv2d", input, weight, bias, g)
     check_dtype("conv2d", input.dtype, algorithm, transposed=False, dilated=dilation != (1, 1))
-    if algorithm == "native":
+    if algorithm == "native" or followed_by_a_tool(input):
         return native.convolve(input, weight, bias, g)
     images = input.unsqueeze(0) if input.dim() == 3 else input
     size = g.output_size(_size(images), _size(weight))
@@ -89,7 +90,7 @@ def conv_transpose2d(
     extra = as_pair("output_padding", output_padding)
     check_conv_transpose2d("conv_transpose2d", input, weight, bias, extra, g)
     check_dtype("conv_transpose2d", input.dtype, algorithm, transposed=True, dilated=g.dilation != (1, 1))
-    if algorithm == "native":
+    if algorithm == "native" or followed_by_a_tool(input):
         return native.convolve_transposed(input, weight, bias, g, extra)
     images = input.unsqueeze(0) if input.dim() == 3 else input
     size = g.transposed_size(_size(images), _size(weight), extra)

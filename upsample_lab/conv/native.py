@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from .followed import followed_by_a_tool
 from .geometry import Geometry, Pair
 from .hardware import has_fast_bf16
 
@@ -26,7 +27,13 @@ def convolve_transposed(input: Tensor, weight: Tensor, bias: Tensor | None, g: G
     a quarter longer (14 → 18 ms of one core: 64 images of 14 x 14, 32 → 32 channels, kernel 4, stride 2).
     """
     rest = (g.stride, g.padding, extra, g.groups, g.dilation)
-    if bias is None or not bias.requires_grad or input.device.type != "cpu" or transformed_or_traced():
+    if (
+        bias is None
+        or not bias.requires_grad
+        or input.device.type != "cpu"
+        or transformed_or_traced()
+        or followed_by_a_tool(input)
+    ):
         return _exact_bf16(F.conv_transpose2d, input, weight, bias, *rest)
     output = _exact_bf16(F.conv_transpose2d, input, weight, bias.detach(), *rest)
     with_gradient: Tensor = _BiasGradient.apply(output, bias)

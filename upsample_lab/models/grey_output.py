@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from upsample_lab.conv import Conv2d, keeps_size, transformed_or_traced
+from upsample_lab.conv import Conv2d, followed_by_a_tool, keeps_size, transformed_or_traced
 
 Plane = tuple[slice, slice]
 
@@ -58,6 +58,7 @@ class GreyOutput(Conv2d):
             and self.algorithm in ("native", "custom")
             and keeps_size(self, weight)
             and not transformed_or_traced()  # vmap cannot tell a memory format
+            and not followed_by_a_tool(input)
             and input.ndim == 4
             and input.device.type == "cpu"
             and input.dtype == weight.dtype
@@ -73,6 +74,7 @@ class _OneChannel(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
+        ctx.save_for_forward(x, weight, bias)
         (batch, _, height, width), kernel = x.shape, weight.shape[2]
         planes = torch.mm(_taps(weight), _pixels(x).t()).view(kernel**2, batch, height, width)
         y = bias.repeat(batch, height, width)
@@ -94,6 +96,18 @@ class _OneChannel(Function):
         dx = torch.mm(rows.t(), _taps(weight)).view(batch, height, width, channels).permute(0, 3, 1, 2)
         dweight = torch.mm(rows, _pixels(x)).view(kernel, kernel, 1, channels).permute(2, 3, 0, 1)
         return dx if need_x else None, dweight if need_weight else None, grad.sum((0, 2, 3)) if need_bias else None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor | None, dweight: Tensor | None, dbias: Tensor | None) -> Tensor:
+        x, weight, _ = ctx.saved_tensors
+        padding, terms = weight.shape[2] // 2, []
+        if dx is not None:
+            terms.append(torch.nn.functional.conv2d(dx, weight, padding=padding))
+        if dweight is not None:
+            terms.append(torch.nn.functional.conv2d(x, dweight, padding=padding))
+        if dbias is not None:
+            terms.append(dbias[:, None, None].expand(x.shape[0], 1, *x.shape[2:]))
+        return torch.stack(terms).sum(0)
 
 
 def _differentiable(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor, needed: Any) -> tuple[Tensor | None, ...]:

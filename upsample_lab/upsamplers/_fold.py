@@ -24,7 +24,8 @@ What cannot be folded, or would gain nothing, and runs by its definition whateve
     blur_pixel_shuffle                likewise: kernel s·k + 2⌊s/2⌋ instead of s·k (16 products instead of 9)
 
 And what nobody may notice runs folded, nothing else: where the convolution has a hook, is pruned, normalised or
-parametrized, was given another padding mode, or was replaced, it is called as the module that it is (`_can_fold`).
+parametrized, was given another padding mode, or was replaced, it is called as the module that it is (`_can_fold`), and
+so it is under export and other tools (`conv/followed.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from typing import NamedTuple, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from upsample_lab.conv import Conv2d, conv_transpose2d, is_ordinary, keeps_size
+from upsample_lab.conv import Conv2d, conv_transpose2d, followed_by_a_tool, is_ordinary, keeps_size, without_autocast
 from upsample_lab.resize import is_channels_last, nearest_matrix, remembered
 from upsample_lab.upsamplers._filter import TWIN, as_interpolation, convolve_filtered
 from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
@@ -133,7 +134,11 @@ def choose_form(layer: Layer) -> str:
         costs["taps"] = FOLDED_WEIGHT * (layer.in_channels * k**2 / s**2 + k * width + k * k / s * height)
     if layer.filter_size and (layer.device, layer.dtype, layer.algorithm) == ("cpu", torch.float32, "native"):
         costs["filter"] = _filter_cost(layer)
-    return min(costs, key=lambda form: costs[form])
+    cheapest = "definition"
+    for form, cost in costs.items():  # and not min(), whose key torch.compile takes for sizes that are no symbols only
+        if cost < costs[cheapest]:
+            cheapest = form
+    return cheapest
 
 
 def _filter_cost(layer: Layer) -> float:
@@ -160,7 +165,7 @@ def nearest_kernel(weight: Tensor, scale: int) -> Tensor:
     """
     kernel_size = weight.shape[2]
     side = kernel_size + scale - 1
-    with torch.autocast(weight.device.type, enabled=False):
+    with without_autocast(weight.device):
         spread = remembered(_spread, kernel_size, scale, like=weight.detach())
         return (weight.flatten(2) @ spread).transpose(0, 1).unflatten(2, (side, side))
 
@@ -188,7 +193,8 @@ def _in_format_of(input: Tensor, output: Tensor) -> Tensor:
 def _can_fold(conv: nn.Module, input: Tensor) -> TypeGuard[Conv2d]:
     """Whether nobody can tell the orders apart, and both take the input; if not, the definition copes or refuses."""
     return (
-        is_ordinary(conv, Conv2d)
+        not followed_by_a_tool(input)
+        and is_ordinary(conv, Conv2d)
         and keeps_size(conv, conv.weight)
         and input.dim() == 4
         and input.shape[1] == conv.in_channels

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from upsample_lab.conv import Conv2d
 from upsample_lab.upsamplers._fold import Resize, resize_then_convolve
+from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
@@ -57,6 +58,7 @@ class ResizeConvolution(Upsampler):
         """`make` and `arguments` of the matrix `make(n, *arguments)`, `[s·n, n]`, that resizes an axis of n pixels."""
         raise NotImplementedError(f"{type(self).__name__} defines no axis")
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         if self.order == "conv_first":
             return self.resize(self.conv(input))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -25,6 +25,8 @@ class Upsampler(nn.Module):
                 each s x s window, `[N, C_guide, H, W]` as `torch.nn.functional.max_pool2d(..., return_indices=True)`
                 gives them. Only upsamplers with `needs_guide` read it.
         returns [N, C_out, s·H, s·W], channels-last in memory where the input is
+    Without the N, one image is taken and given; a batch may be empty. Under export, torch.func and other tools the
+    plain definition runs (`conv/followed.py`). torch.jit.script is refused with a TypeError.
 
     A class says of itself, for the table of docs/upsamplers.md:
 
@@ -73,6 +75,9 @@ class Upsampler(nn.Module):
     def macs_per_pixel(self, height: int = 32, width: int = 32) -> float:
         """`macs_per_pixel_formula` for this instance; the size of the input in pixels matters to `fourier` alone."""
         return evaluate(self.macs_per_pixel_formula, {**self.symbols(), "H": height, "W": width})
+
+    def __prepare_scriptable__(self) -> Any:
+        raise TypeError(f"torch.jit.script: a {type(self).__name__} cannot be scripted; use torch.export")
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, scale={self.scale}"

@@ -9,6 +9,7 @@ from torch import Tensor
 from upsample_lab.conv import Conv2d
 from upsample_lab.resize import KERNELS, interpolation_matrix, resize
 from upsample_lab.upsamplers._fold import Resize, resize_then_convolve
+from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
@@ -39,6 +40,7 @@ class BilinearAdditive(Upsampler):
             out_channels, out_channels, kernel_size, padding=kernel_size // 2, algorithm=algorithms.conv2d
         )
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         resize_image = partial(resize, scale=self.scale, mode="bilinear")
         bilinear = Resize(self.scale, resize_image, interpolation_matrix, (self.scale, KERNELS["bilinear"]))
@@ -54,7 +56,7 @@ def sums_of_groups(image: Tensor, channels: int) -> Tensor:
     The paper resizes and then sums. Both are linear and act on different axes, so here the sums come first, at
     1/(g·s²) of the work.
     """
-    group = image.shape[1] // channels
+    group = int(image.shape[1]) // channels
     sums = image[:, ::group]
     for member in range(1, group):  # and not .sum(), which would leave channels-last memory
         sums = sums + image[:, member::group]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from upsample_lab.upsamplers._blur import blur, blur_taps
+from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms
 from upsample_lab.upsamplers.deconv import Deconv
 
@@ -36,6 +37,7 @@ class BlurDeconv(Deconv):
             phase_equal=False,
         )
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         return blur(super().forward(input), self.scale)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from upsample_lab.upsamplers._blur import blur, blur_taps
+from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.pixel_shuffle import PixelShuffle
 
 
@@ -23,6 +24,7 @@ class BlurPixelShuffle(PixelShuffle):
     failure_modes = "blur: details of period s, wanted ones too, are removed; the outermost pixels still checker"
     macs_per_pixel_formula = "C_in·C_out·k² + 2·C_out·t"
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         return blur(super().forward(input), self.scale)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from upsample_lab.conv import Conv2d
-from upsample_lab.resize import is_channels_last
+from upsample_lab.upsamplers._tools import memory_format_of, of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 from upsample_lab.upsamplers.pixel_shuffle import shuffle_phases
 
@@ -65,6 +65,7 @@ class Carafe(Upsampler):
             algorithm=algorithms.conv2d,
         )
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         logits = self.encode(self.compress(input)).permute(0, 2, 3, 1)
         kernels = logits.unflatten(3, (self.scale**2, self.kernel_size**2)).softmax(4)
@@ -83,8 +84,8 @@ def reassemble(values: Tensor, kernels: Tensor, scale: int) -> Tensor:
     """Weighted means of neighbourhoods: values `[N, C, H, W]`, kernels `[N, H, W, s², u²]` -> `[N, C, s·H, s·W]`."""
     patches = neighbourhoods(values.permute(0, 2, 3, 1), math.isqrt(kernels.shape[4]))
     means = kernels.to(patches.dtype).contiguous() @ patches  # [N, H, W, s², C]
-    memory_format = torch.channels_last if is_channels_last(values) else torch.contiguous_format
-    return shuffle_phases(means.flatten(3).permute(0, 3, 1, 2), scale).contiguous(memory_format=memory_format)
+    output = shuffle_phases(means.flatten(3).permute(0, 3, 1, 2), scale)
+    return output.contiguous(memory_format=memory_format_of(values))
 
 
 def neighbourhoods(pixels: Tensor, size: int) -> Tensor:

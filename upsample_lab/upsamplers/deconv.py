@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.conv import ConvTranspose2d
+from upsample_lab.conv import ConvTranspose2d, without_autocast
 from upsample_lab.resize import remembered
 from upsample_lab.upsamplers._channels import matching_channels
+from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
@@ -72,6 +73,7 @@ class Deconv(Upsampler):
             with torch.no_grad():
                 self.conv.weight.copy_(self.conv.effective_weight(self.conv.weight))
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         output: Tensor = self.conv(input)
         return output
@@ -92,7 +94,7 @@ class PhaseEqualConvTranspose2d(ConvTranspose2d):
     def effective_weight(self, weight: Tensor) -> Tensor:
         """The kernel that is applied, `[C_in, C_out, k, k]`: the projection of the weight."""
         (kernel_size, _), (scale, _) = self.kernel_size, self.stride
-        with torch.autocast(weight.device.type, enabled=False):
+        with without_autocast(weight.device):
             projection = remembered(phase_projection, kernel_size, scale, like=weight.detach())
             return (weight.flatten(2) @ projection).unflatten(2, weight.shape[2:])
 
@@ -131,7 +133,7 @@ def phase_projection(kernel_size: int, scale: int) -> Tensor:
     """
     taps = torch.arange(kernel_size) % scale
     phase = (scale * taps[:, None] + taps).flatten()
-    member = torch.nn.functional.one_hot(phase, scale**2).to(torch.float64)  # [k², s²]
+    member = (phase[:, None] == torch.arange(scale**2)).to(torch.float64)  # [k², s²]
     mean_of_phase = member / member.sum(0)
     common = mean_of_phase.sum(1, keepdim=True) / (1 / member.sum(0)).sum()  # [k², 1]: the weights of G
     return torch.eye(kernel_size**2, dtype=torch.float64) + (common - member) @ mean_of_phase.T

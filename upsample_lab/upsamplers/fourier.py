@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor
 
+from upsample_lab.conv import followed_by_a_tool
 from upsample_lab.resize import apply_matrix, is_channels_last, remembered
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
@@ -34,20 +35,29 @@ class Fourier(ResizeConvolution):
         return dirichlet_matrix, (self.scale,)
 
     def resize(self, image: Tensor) -> Tensor:
-        channels_last = is_channels_last(image)
+        followed = followed_by_a_tool(image)
+        channels_last = not followed and is_channels_last(image)
         for dim in (3, 2):
-            matrix = remembered(dirichlet_matrix, image.shape[dim], self.scale, like=image)
+            if followed:  # where the size may be a symbol
+                matrix = dirichlet_matrix(image.shape[dim], self.scale, device=image.device).to(image.dtype)
+            else:
+                matrix = remembered(dirichlet_matrix, image.shape[dim], self.scale, like=image)
             image = apply_matrix(image, matrix, dim, channels_last)
         return image
 
 
-def dirichlet_matrix(size: int, scale: int) -> Tensor:
+def dirichlet_matrix(size: int, scale: int, device: torch.device | None = None) -> Tensor:
     """The matrix `[s·n, n]`, float64: `D(x_o - j)` with `D(t) = sin πt / (n·sin(πt/n))`, or `tan(πt/n)` for even n.
 
     For even n the coefficient at the Nyquist frequency is split evenly between the positive and the negative one.
     """
-    positions = (torch.arange(scale * size, dtype=torch.float64) + 0.5) / scale - 0.5
-    angle = torch.pi * (positions[:, None] - torch.arange(size))
-    below = torch.sin(angle / size) if size % 2 else torch.tan(angle / size)
+    positions = (torch.arange(scale * size, dtype=torch.float64, device=device) + 0.5) / scale - 0.5
+    angle = torch.pi * (positions[:, None] - torch.arange(size, device=device))
+    odd = size % 2  # may be a symbol, which decides nothing: both are computed then
+    if isinstance(odd, int):
+        below = torch.sin(angle / size) if odd else torch.tan(angle / size)
+    else:
+        sine, cosine = torch.sin(angle / size), torch.cos(angle / size)
+        below = odd * sine + (1 - odd) * sine / cosine
     at_pixel = below.abs() < 1e-12
     return torch.where(at_pixel, 1.0, torch.sin(angle) / (size * torch.where(at_pixel, 1.0, below)))

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upsample_lab.conv import Conv2d, conv2d, is_ordinary, keeps_size
+from upsample_lab.conv import Conv2d, conv2d, followed_by_a_tool, is_ordinary, keeps_size
 from upsample_lab.resize import is_channels_last
+from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
@@ -69,9 +70,10 @@ class PixelShuffle(Upsampler):
                 first_of_each = self.conv.weight[:: scale**2]
                 self.conv.weight.copy_(first_of_each.repeat_interleave(scale**2, 0))
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         conv, phases = self.conv, self.scale**2
-        if input.dim() != 4 or not is_ordinary(conv, Conv2d) or not keeps_size(conv, conv.weight):
+        if followed_by_a_tool(input) or not is_ordinary(conv, Conv2d) or not keeps_size(conv, conv.weight):
             return self._by_definition(input)
         if conv.bias is not None and not self.tie_bias:
             bias = _phase_major(conv.bias, phases)
@@ -103,9 +105,9 @@ def _phase_major(channels: Tensor, phases: int) -> Tensor:
 def shuffle_phases(planes: Tensor, scale: int) -> Tensor:
     """`[N, s²·C, H, W] -> [N, C, s·H, s·W]`: channel `C·(s·a + b) + c` becomes phase (a, b) of channel c."""
     batch, channels, height, width = planes.shape
-    size = (scale * height, scale * width)
-    if is_channels_last(planes):
-        pixels = planes.permute(0, 2, 3, 1).reshape(batch, height, width, scale, scale, -1)
-        return pixels.permute(0, 1, 3, 2, 4, 5).reshape(batch, *size, -1).permute(0, 3, 1, 2)
-    pixels = planes.reshape(batch, scale, scale, channels // scale**2, height, width)
-    return pixels.permute(0, 3, 4, 1, 5, 2).reshape(batch, -1, *size)
+    size, each = (scale * height, scale * width), channels // scale**2
+    if not followed_by_a_tool(planes) and is_channels_last(planes):
+        pixels = planes.permute(0, 2, 3, 1).reshape(batch, height, width, scale, scale, each)
+        return pixels.permute(0, 1, 3, 2, 4, 5).reshape(batch, *size, each).permute(0, 3, 1, 2)
+    pixels = planes.reshape(batch, scale, scale, each, height, width)
+    return pixels.permute(0, 3, 4, 1, 5, 2).reshape(batch, each, *size)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.conv import Conv2d
+from upsample_lab.conv import Conv2d, followed_by_a_tool
 from upsample_lab.resize import is_channels_last
+from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 
@@ -46,6 +47,7 @@ class Unpool(Upsampler):
             out_channels, out_channels, kernel_size, padding=kernel_size // 2, algorithm=algorithms.conv2d
         )
 
+    @of_batches
     def forward(self, input: Tensor, guide: Tensor | None = None) -> Tensor:
         values = self.to_guide_channels(input)
         output: Tensor = self.conv(unpool(values, checked_guide(guide, values), self.scale))
@@ -72,9 +74,9 @@ def unpool(values: Tensor, guide: Tensor, scale: int) -> Tensor:
     """`torch.nn.functional.max_unpool2d` with windows of s x s: `[N, C, H, W] -> [N, C, s·H, s·W]`, format kept."""
     batch, channels, height, width = values.shape
     size = (scale * height, scale * width)
-    if is_channels_last(values):
+    if not followed_by_a_tool(values) and is_channels_last(values):
         pixels, places = (image.permute(0, 2, 3, 1).flatten(1, 2) for image in (values, guide))
         empty = values.new_zeros(batch, size[0] * size[1], channels)
-        return empty.scatter(1, places, pixels).unflatten(1, size).permute(0, 3, 1, 2)
+        return empty.scatter(1, places, pixels).reshape(batch, *size, channels).permute(0, 3, 1, 2)
     empty = values.new_zeros(batch, channels, size[0] * size[1])
-    return empty.scatter(2, guide.flatten(2), values.flatten(2)).unflatten(2, size)
+    return empty.scatter(2, guide.flatten(2), values.flatten(2)).reshape(batch, channels, *size)
