@@ -14,7 +14,6 @@ from pathlib import Path
 
 from upsample_lab.cli.main import OneLineParser, guarded
 from upsample_lab.metrics.selftest.carriers import CARRIERS
-from upsample_lab.metrics.selftest.figure import draw
 from upsample_lab.metrics.selftest.report import broken_claims, claims_table, jpeg_traces, measure, measured_table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -25,6 +24,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, default=Path(os.environ.get("UPSAMPLE_LAB_DATA", "data")))
     data_root = parser.parse_args(words).data_root
+    from upsample_lab.metrics.selftest.figure import draw  # matplotlib, once `guarded` has told it to draw to files
+
     try:
         carriers = {name: load(data_root) for name, load in CARRIERS.items()}
     except FileNotFoundError as error:

@@ -563,6 +563,7 @@ class PassportConfig:
     scale: int = setting("upsampling factor", low=2, high=4)
     size: int = setting("side of the low-resolution test images in pixels", low=16, high=128)
     seed: int = setting("decides the initial weights and the random test images", low=0, high=2**31 - 1)
+    cost: bool = setting("whether to count and time it too, which takes longest")
     device: str = device_setting()
     output_root: str = setting("the passport is written to <output_root>/passports/<name>/")
 

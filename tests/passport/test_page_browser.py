@@ -10,7 +10,9 @@ from torch import nn
 
 from tests.browser import Browser, chromium, open_browser
 from upsample_lab.passport import passport
+from upsample_lab.passport.figure import comparison_figure
 from upsample_lab.passport.page import comparison_page, page
+from upsample_lab.passport.style import png
 
 from .modules import seeded
 
@@ -32,7 +34,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One passport and a comparison of two."""
     folder = tmp_path_factory.mktemp("pages")
     measured = passport(seeded(lambda: nn.ConvTranspose2d(2, 2, 3, 2, 1, 1)), 2, 2, size=16, name="a" * 60, cost=False)
-    texts = {"one.html": page(measured, "command " * 40), "two.html": comparison_page([measured, measured], "command")}
+    texts = {
+        "one.html": page(measured, "command " * 40),
+        "two.html": comparison_page([measured, measured], png(comparison_figure([measured, measured])), "command"),
+    }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]

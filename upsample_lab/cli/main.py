@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from upsample_lab.settings import ConfigError
@@ -47,11 +48,31 @@ def wait_for_less(environment: MutableMapping[str, str] = os.environ) -> None:
         environment.setdefault("GOMP_SPINCOUNT", "30000")
 
 
+@contextmanager
+def drawing_to_files(environment: MutableMapping[str, str] = os.environ) -> Iterator[None]:
+    """Let matplotlib, once it is loaded, draw without a screen, whatever MPLBACKEND says: a command writes files only.
+
+    A notebook hands `module://matplotlib_inline.backend_inline` to every command that it starts, and where that package
+    is not installed `import matplotlib` itself raises. Put back afterwards: who runs a command inside a notebook still
+    has the notebook's backend.
+    """
+    before = environment.get("MPLBACKEND")
+    environment["MPLBACKEND"] = "agg"
+    try:
+        yield
+    finally:
+        if before is None:
+            environment.pop("MPLBACKEND", None)
+        else:
+            environment["MPLBACKEND"] = before
+
+
 def guarded(work: Callable[[], int]) -> int:
     """Run `work`; a `ConfigError` becomes one line on stderr and its exit status."""
     wait_for_less()
     try:
-        return work()
+        with drawing_to_files():
+            return work()
     except ConfigError as error:
         if speaks():
             print(f"error: {error}", file=sys.stderr)

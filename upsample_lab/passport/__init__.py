@@ -4,7 +4,7 @@
 """
 
 from upsample_lab.passport.cost import count_macs
-from upsample_lab.passport.measure import lint, passport
-from upsample_lab.passport.record import Finding, Passport
+from upsample_lab.passport.measure import Passport, lint, passport
+from upsample_lab.passport.record import Finding
 
 __all__ = ["Finding", "Passport", "count_macs", "lint", "passport"]

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
 from upsample_lab.cli.main import BadRequest
 from upsample_lab.config import PassportConfig, load_option
 from upsample_lab.passport.figure import comparison_figure
-from upsample_lab.passport.measure import passport
+from upsample_lab.passport.measure import Passport, passport
 from upsample_lab.passport.page import comparison_page, page
-from upsample_lab.passport.record import Passport, plain
+from upsample_lab.passport.progress import Report, ignore, shown
+from upsample_lab.passport.record import plain
 from upsample_lab.passport.style import png
 from upsample_lab.passport.table import comparison
 from upsample_lab.settings import option_values
@@ -44,15 +44,17 @@ def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, comm
     root = Path(configs[0].output_root) / "passports"
     if len(configs) == 1:
         folder = _open(root / folder_name(configs))
-        result = measure(configs[0])
+        with shown(title(configs[0])) as report:
+            result = measure(configs[0], report)
         print(result.table())
-        _write(folder, result.figure(), page(result, words), result.to_json())
+        _write(folder, png(result.figure()), page(result, words), result.to_json())
         return 0
     folder = _open(root / (folder_name(configs[:1], instead="all") if whole_registry else folder_name(configs)))
     results = _measure_all(configs, skip=whole_registry)
     print(comparison(results))
     text = json.dumps([plain(result) for result in results], allow_nan=False) + "\n"
-    _write(folder, comparison_figure(results), comparison_page(results, words), text)
+    sheet = png(comparison_figure(results))
+    _write(folder, sheet, comparison_page(results, sheet, words), text)
     return 0
 
 
@@ -77,12 +79,19 @@ def build(config: PassportConfig) -> nn.Module:
         raise _bad(config, error) from None
 
 
-def measure(config: PassportConfig) -> Passport:
+def measure(config: PassportConfig, report: Report = ignore) -> Passport:
     """The passport of a configuration's upsampler. Raises BadRequest."""
     module = build(config)
     try:
         return passport(
-            module, config.in_channels, config.scale, size=config.size, seed=config.seed, name=title(config)
+            module,
+            config.in_channels,
+            config.scale,
+            size=config.size,
+            seed=config.seed,
+            name=title(config),
+            cost=config.cost,
+            progress=report,
         )
     except ValueError as error:
         raise _bad(config, error) from None
@@ -95,16 +104,22 @@ def _bad(config: PassportConfig, error: ValueError) -> BadRequest:
 
 def _measure_all(configs: Sequence[PassportConfig], *, skip: bool) -> list[Passport]:
     results = []
-    for config in configs:
-        try:
-            results.append(measure(config))
-        except BadRequest as error:
-            if not skip:
-                raise
-            print(f"left out: {error}", file=sys.stderr)
+    with shown("passports") as report:
+        for index, config in enumerate(configs):
+            try:
+                results.append(measure(config, _part(report, index, len(configs), title(config))))
+            except BadRequest as error:
+                if not skip:
+                    raise
+                print(f"left out: {error}", file=sys.stderr)
     if not results:
         raise BadRequest("upsample=all: none of them can be built with these settings")
     return results
+
+
+def _part(report: Report, index: int, count: int, name: str) -> Report:
+    """The report of one of several, as part of them all."""
+    return lambda share, what: report((index + share) / count, f"{name}: {what}")
 
 
 def _device(name: str) -> torch.device:
@@ -172,9 +187,9 @@ def _open(folder: Path) -> Path:
     return folder
 
 
-def _write(folder: Path, figure: Figure, html: str, text: str) -> None:
+def _write(folder: Path, sheet: bytes, html: str, text: str) -> None:
     """Write the three files and print their paths."""
-    for name, content in (("png", png(figure)), ("html", html.encode()), ("json", text.encode())):
+    for name, content in (("png", sheet), ("html", html.encode()), ("json", text.encode())):
         path = folder / f"passport.{name}"
         try:
             path.write_bytes(content)

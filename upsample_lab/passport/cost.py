@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from upsample_lab.passport.counting import Counter
-from upsample_lab.passport.probe import Probe
+from upsample_lab.passport.isolation import cast, duplicate
+from upsample_lab.passport.probe import Probe, first_line
 from upsample_lab.passport.record import Cost, Timing
 
 BATCH = 8
@@ -35,15 +35,21 @@ class Variant:
     backward_sec: list[float]
 
 
-def measure_cost(probe: Probe) -> Cost:
-    """Count and time `probe.module`; it is left in float32."""
-    module = probe.module.float()
+def measure_cost(probe: Probe, on_part: Callable[[float], None] = lambda _: None) -> Cost:
+    """Count and time `probe.module`; it is left in float32. Raises what the module raises in float32.
+
+    Args:
+        probe: what to call.
+        on_part: is told the share of the work that is done, 0 to 1.
+    """
+    module = cast(probe.module, torch.float32)
     parameters = list(module.parameters())
     output_pixels = (probe.size * probe.scale) ** 2
     count = max(1, min(BATCH, MAX_OUTPUT_PIXELS // output_pixels))
     shape = (count, probe.in_channels, probe.size, probe.size)
-    forward, backward = count_passes(probe.raw, torch.ones(shape, device=probe.device))
-    timings, repeats = _timings(probe, module, shape)
+    forward, backward = count_passes(probe.raw, torch.ones(shape, dtype=torch.float32, device=probe.device))
+    on_part(0.2)
+    timings, repeats = _timings(probe, module, shape, on_part)
     return Cost(
         parameter_count=sum(p.numel() for p in parameters),
         trainable_count=sum(p.numel() for p in parameters if p.requires_grad),
@@ -71,18 +77,35 @@ def count_passes(call: Callable[[Tensor], Tensor], input: Tensor) -> tuple[Count
 
     The peak of the second is that of both passes: what is kept for the backward pass is alive during it.
     """
+    own = input.clone()  # which the module may write to
     with torch.no_grad(), Counter() as alone:
-        call(input)
-    input = input.clone().requires_grad_(input.is_floating_point())
+        call(own)
+    own = _differentiable(input)
     with torch.enable_grad(), Counter() as both:
-        output = call(input)
-        gradient = torch.ones_like(output)
+        output = _call_if_differentiable(call, own)
         at_forward = both.macs, both.bytes_moved
-        if output.requires_grad:
+        if output is not None:
+            gradient = torch.ones_like(output)
+            at_forward = both.macs, both.bytes_moved
             output.backward(gradient)
     both.macs -= at_forward[0]
     both.bytes_moved -= at_forward[1]
     return alone, both
+
+
+def _differentiable(image: Tensor) -> Tensor:
+    """A copy that gradients reach and that a module may write to, which it may not to a leaf."""
+    with torch.enable_grad():
+        return image.detach().clone().requires_grad_(image.is_floating_point()).clone()
+
+
+def _call_if_differentiable(call: Callable[[Tensor], Tensor], image: Tensor) -> Tensor | None:
+    """The output; None where there is no backward pass: nothing requires a gradient, or it is refused."""
+    try:
+        output = call(image)
+    except Exception:  # a forward pass through NumPy refuses what requires a gradient
+        return None
+    return output if output.requires_grad else None
 
 
 def _formula(module: nn.Module, size: int) -> float | None:
@@ -91,24 +114,32 @@ def _formula(module: nn.Module, size: int) -> float | None:
     return float(formula(size, size)) if callable(formula) else None
 
 
-def _timings(probe: Probe, module: nn.Module, shape: tuple[int, ...]) -> tuple[tuple[Timing, ...], int]:
-    """Rounds over all variants in turn, so that a slow moment of the machine meets all of them alike."""
+def _timings(
+    probe: Probe, module: nn.Module, shape: tuple[int, ...], on_part: Callable[[float], None]
+) -> tuple[tuple[Timing, ...], int]:
+    """Rounds over all variants in turn, so that a slow moment of the machine meets all of them alike.
+
+    A slow module gets one round, which its first pass has warmed up for; a quick one as many as fit into the budget.
+    """
     variants, timings = [], {}
-    for dtype in _dtypes(probe.device):
-        for name in FORMATS:
-            try:
-                variant = _variant(probe, module, shape, dtype, name)
-                timings[dtype, name] = _peaks(variant)
-                variants.append(variant)
-            except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-                note = (str(error).splitlines() or ["fails"])[0][:100]
-                timings[dtype, name] = Timing(_name(dtype), name, None, None, None, None, note)
+    wanted = [(dtype, name) for dtype in _dtypes(probe.device) for name in FORMATS]
+    for index, (dtype, name) in enumerate(wanted):
+        try:
+            variant = _variant(probe, module, shape, dtype, name)
+            timings[dtype, name] = _peaks(variant)
+            variants.append(variant)
+        except Exception as error:  # whatever a third party's forward raises for a dtype that it does not know
+            timings[dtype, name] = Timing(_name(dtype), name, None, None, None, None, first_line(error)[:100])
+        on_part(0.2 + 0.5 * (index + 1) / len(wanted))
     rounds = 0
     started = time.perf_counter()
-    while variants and rounds < MAX_ROUNDS and (rounds < 3 or time.perf_counter() - started < BUDGET_SEC):
-        for variant in variants:
+    while variants and rounds < MAX_ROUNDS and (rounds < 1 or time.perf_counter() - started < BUDGET_SEC):
+        for index, variant in enumerate(variants):
             _time_once(variant)
+            spent = (time.perf_counter() - started) / BUDGET_SEC
+            on_part(0.7 + 0.3 * min(1.0, max(spent, (rounds + (index + 1) / len(variants)) / MAX_ROUNDS)))
         rounds += 1
+    on_part(1.0)
     for variant in variants:
         timings[variant.dtype, variant.memory_format] = _median(variant, timings[variant.dtype, variant.memory_format])
     return tuple(timings.values()), rounds
@@ -124,12 +155,12 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _variant(probe: Probe, module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> Variant:
-    twin = copy.deepcopy(module).to(dtype=dtype)
+    twin = cast(duplicate(module), dtype)
     for parameter in twin.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=FORMATS[name])
     image = torch.ones(shape, dtype=dtype, device=probe.device).contiguous(memory_format=FORMATS[name])
-    return Variant(dtype, name, probe.of(twin), image.requires_grad_(), [], [])
+    return Variant(dtype, name, probe.of(twin), image, [], [])
 
 
 def _peaks(variant: Variant) -> Timing:
@@ -137,7 +168,7 @@ def _peaks(variant: Variant) -> Timing:
     if variant.input.is_cuda:
         forward_peak, backward_peak = _cuda_peaks(variant)
     else:
-        forward, both = count_passes(variant.module, variant.input.detach())
+        forward, both = count_passes(variant.module, variant.input)
         forward_peak, backward_peak = forward.peak_bytes, both.peak_bytes
     return Timing(_name(variant.dtype), variant.memory_format, None, None, forward_peak, backward_peak)
 
@@ -146,27 +177,30 @@ def _cuda_peaks(variant: Variant) -> tuple[int, int]:
     """What PyTorch's allocator handed out beyond what it held before, workspaces included."""
     peaks = []
     for with_backward in (False, True):
+        image = _differentiable(variant.input) if with_backward else variant.input.clone()
         torch.cuda.synchronize(variant.input.device)
         torch.cuda.reset_peak_memory_stats(variant.input.device)
         before = torch.cuda.memory_allocated(variant.input.device)
         with torch.set_grad_enabled(with_backward):
-            output = variant.module(variant.input)
-            if with_backward and output.requires_grad:
+            if not with_backward:
+                variant.module(image)
+            elif (output := _call_if_differentiable(variant.module, image)) is not None:
                 output.backward(torch.ones_like(output))
-        del output
+                del output
         torch.cuda.synchronize(variant.input.device)
         peaks.append(torch.cuda.max_memory_allocated(variant.input.device) - before)
     return peaks[0], peaks[1]
 
 
 def _time_once(variant: Variant) -> None:
+    image = variant.input.clone()
     with torch.no_grad():
-        variant.forward_sec.append(_seconds(lambda: variant.module(variant.input), variant.input.device))
+        variant.forward_sec.append(_seconds(lambda: variant.module(image), image.device))
     with torch.enable_grad():
-        output = variant.module(variant.input)
-        if output.requires_grad:
+        output = _call_if_differentiable(variant.module, _differentiable(variant.input))
+        if output is not None:
             gradient = torch.ones_like(output)
-            variant.backward_sec.append(_seconds(lambda: output.backward(gradient), variant.input.device))
+            variant.backward_sec.append(_seconds(lambda: output.backward(gradient), image.device))
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

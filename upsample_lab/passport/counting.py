@@ -2,7 +2,7 @@
 
 Conventions:
 - A multiply-accumulate (MAC) is one multiplication whose product is added to a sum, in a matrix product, a convolution
-  or a library resize. Element-wise arithmetic, pooling, copies and Fourier transforms count none.
+  or a library resize, forward or backward. Element-wise arithmetic, pooling, copies and Fourier transforms count none.
 - A transposed convolution counts the products it needs, not those with the zeros that a naive one inserts.
 - Products with a convolution's zero padding count, as in all counters of the field.
 - Bytes moved are those of every tensor that an operation reads or writes, once each, with nothing fused or cached:
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -58,9 +58,48 @@ def _convolution_backward(inputs: tuple[Any, ...], _: Any) -> int:
     return _products(image, weight, grad_output, bool(inputs[7])) * (int(wanted[0]) + int(wanted[1]))
 
 
-def _taps(count: int) -> Callable[[tuple[Any, ...], Any], int]:
-    return lambda _, output: int(output.numel() * count)
+def _resize(taps: int, antialiased: bool = False) -> Callable[[tuple[Any, ...], Any], int]:
+    """A library resize of so many taps an axis: `aten.upsample_*(input, output_size, ...)`."""
 
+    def count(inputs: tuple[Any, ...], output: Any) -> int:
+        axis_taps = _axis_taps(taps, inputs[0].shape[2:], output.shape[2:], antialiased)
+        return int(output.numel()) * axis_taps
+
+    return count
+
+
+def _resize_backward(taps: int, antialiased: bool = False) -> Callable[[tuple[Any, ...], Any], int]:
+    """`aten.upsample_*_backward(grad_output, output_size, input_size, ...)`: each product of the forward pass again."""
+
+    def count(inputs: tuple[Any, ...], _: Any) -> int:
+        grad_output = inputs[0]
+        return int(grad_output.numel()) * _axis_taps(taps, inputs[2][2:], grad_output.shape[2:], antialiased)
+
+    return count
+
+
+def _axis_taps(taps: int, before: Sequence[int], after: Sequence[int], antialiased: bool) -> int:
+    """The product over axes; an antialiased filter is as many times longer as it makes the image smaller."""
+    ratios = (max(1.0, b / a) if antialiased else 1.0 for b, a in zip(before, after, strict=True))
+    return math.prod(math.ceil(taps * ratio) for ratio in ratios)
+
+
+def _grid_sample(inputs: tuple[Any, ...], output: Any) -> int:
+    """`aten.grid_sampler_2d(input, grid, mode, ...)`: bilinear, nearest or bicubic."""
+    return int(output.numel()) * _GRID_TAPS[inputs[2]]
+
+
+def _grid_sample_backward(inputs: tuple[Any, ...], _: Any) -> int:
+    """`aten.grid_sampler_2d_backward(grad_output, input, grid, mode, padding, align_corners, output_mask)`.
+
+    The gradient of the input meets each tap once; that of the grid once an axis, with the taps' slopes.
+    """
+    wanted = inputs[6] if len(inputs) > 6 else (True, True)
+    slopes = 2 * int(wanted[1]) if inputs[3] != 1 else 0
+    return int(inputs[0].numel()) * _GRID_TAPS[inputs[3]] * (int(wanted[0]) + slopes)
+
+
+_GRID_TAPS = {0: 4, 1: 0, 2: 16}
 
 MACS: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
     aten.mm: _mm,
@@ -76,11 +115,19 @@ MACS: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
     aten.convolution: _convolution,
     aten._convolution: _convolution,
     aten.convolution_backward: _convolution_backward,
-    aten.upsample_bilinear2d: _taps(4),
-    aten._upsample_bilinear2d_aa: _taps(4),
-    aten.upsample_bicubic2d: _taps(16),
-    aten._upsample_bicubic2d_aa: _taps(16),
-    aten.grid_sampler_2d: _taps(4),
+    aten.grid_sampler_2d: _grid_sample,
+    aten.grid_sampler_2d_backward: _grid_sample_backward,
+    # Nearest resizes copy, and add up on the way back: no products.
+    aten.upsample_linear1d: _resize(2),
+    aten.upsample_linear1d_backward: _resize_backward(2),
+    aten.upsample_bilinear2d: _resize(2),
+    aten.upsample_bilinear2d_backward: _resize_backward(2),
+    aten._upsample_bilinear2d_aa: _resize(2, antialiased=True),
+    aten._upsample_bilinear2d_aa_backward: _resize_backward(2, antialiased=True),
+    aten.upsample_bicubic2d: _resize(4),
+    aten.upsample_bicubic2d_backward: _resize_backward(4),
+    aten._upsample_bicubic2d_aa: _resize(4, antialiased=True),
+    aten._upsample_bicubic2d_aa_backward: _resize_backward(4, antialiased=True),
 }
 
 

@@ -8,10 +8,12 @@ of the discrete Fourier transform. The measure is EQ-T of Karras et al., "Alias-
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from upsample_lab.passport.probe import Probe
+from upsample_lab.passport.probe import Probe, Refused
 from upsample_lab.passport.record import Equivariance, decibels, frozen_array
 
 BANDWIDTHS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
@@ -21,19 +23,21 @@ _IMAGES = 2
 
 
 def measure_equivariance(probe: Probe) -> Equivariance:
-    """`Equivariance` for random images of each bandwidth, the worse of a vertical and a horizontal shift."""
+    """`Equivariance` for random images of each bandwidth, the worse of a vertical and a horizontal shift.
+
+    NaN for a module that refuses images of this size, which may be one pixel smaller than all others.
+    """
     noise = _deviations(probe)
-    half = [min(agreement(probe, _band_limited(noise, b), 0.5, axis) for axis in (-2, -1)) for b in BANDWIDTHS]
-    whole = [agreement(probe, _band_limited(noise, BANDWIDTHS[-1]), 1.0, axis) for axis in (-2, -1)]
-    return Equivariance(
-        integer_db=min(whole),
-        bandwidth=frozen_array(BANDWIDTHS),
-        half_pixel_db=frozen_array(half),
-    )
+    try:
+        half = [_agreement_of_worse_axis(probe, _band_limited(noise, band), 0.5) for band in BANDWIDTHS]
+        whole = _agreement_of_worse_axis(probe, _band_limited(noise, BANDWIDTHS[-1]), 1.0)
+    except Refused:
+        half, whole = [math.nan] * len(BANDWIDTHS), math.nan
+    return Equivariance(integer_db=whole, bandwidth=frozen_array(BANDWIDTHS), half_pixel_db=frozen_array(half))
 
 
 def _deviations(probe: Probe) -> Tensor:
-    return probe.noise(_IMAGES, probe.size // 4 * 2, salt=3) - probe.operating_point
+    return probe.noise(_IMAGES, probe.size // 2, salt=3) - probe.operating_point
 
 
 def _band_limited(noise: Tensor, bandwidth: float) -> Tensor:
@@ -44,10 +48,19 @@ def _band_limited(noise: Tensor, bandwidth: float) -> Tensor:
     return 0.25 * part / part.std()
 
 
-def agreement(probe: Probe, deviations: Tensor, shift: float, axis: int) -> float:
-    """Energy of the response's variation over the energy of the disagreement, dB."""
+def _agreement_of_worse_axis(probe: Probe, deviations: Tensor, shift: float) -> float:
+    unshifted = _periodic_response(probe, deviations)
+    return min(agreement(probe, deviations, shift, axis, unshifted) for axis in (-2, -1))
+
+
+def agreement(probe: Probe, deviations: Tensor, shift: float, axis: int, unshifted: Tensor | None = None) -> float:
+    """Energy of the response's variation over the energy of the disagreement, dB.
+
+    `unshifted` is the response to the deviations as they are, where it is known already.
+    """
+    unshifted = _periodic_response(probe, deviations) if unshifted is None else unshifted
     upsampled_last = _periodic_response(probe, sinc_shift(deviations, shift, axis))
-    shifted_last = sinc_shift(_periodic_response(probe, deviations), shift * probe.scale, axis)
+    shifted_last = sinc_shift(unshifted, shift * probe.scale, axis)
     variation = shifted_last - shifted_last.mean(dim=(-2, -1), keepdim=True)
     error = float((upsampled_last - shifted_last).square().sum())
     return decibels(float(variation.square().sum()), error)

@@ -11,21 +11,21 @@ from matplotlib.lines import Line2D
 
 from upsample_lab.palette import INK, look_of
 from upsample_lab.passport import panels
-from upsample_lab.passport.record import Finding, Passport
+from upsample_lab.passport.record import Finding, Record
 from upsample_lab.passport.style import BAD, FAINT, GOOD, SMALL_PT, TEXT_PT, TITLE_PT, free_words, label, new_figure
-from upsample_lab.passport.table import count, heading, ms
+from upsample_lab.passport.table import heading, macs_words, ms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Draw = Callable[["Axes", Passport], None]
+Draw = Callable[["Axes", Record], None]
 
 COLUMNS = 4
 _FINDING_WIDTH = 180  # characters of a finding on the sheet
 
 
-def figure(passport: Passport) -> Figure:
+def figure(passport: Record) -> Figure:
     """All panels of one passport, its findings on top."""
     drawings = panel_drawings(passport)
     rows = -(-len(drawings) // COLUMNS)
@@ -41,7 +41,7 @@ def figure(passport: Passport) -> Figure:
     return sheet
 
 
-def panel_drawings(passport: Passport) -> list[tuple[Draw, str]]:
+def panel_drawings(passport: Record) -> list[tuple[Draw, str]]:
     """The panels with their explanations, in reading order: what is seen, why, how it looks, what it costs."""
     drawings: list[tuple[Draw, str]] = [
         (
@@ -106,7 +106,7 @@ def _finding_lines(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     return lines or [("nothing is wrong", GOOD)]
 
 
-def _draw_heading(axes: Axes, passport: Passport, height_in: float) -> None:
+def _draw_heading(axes: Axes, passport: Record, height_in: float) -> None:
     axes.set_axis_off()
     title, *how = heading(passport)
     _write(axes, 1, title, fontsize=18, fontweight="bold", color=INK)
@@ -126,7 +126,7 @@ def _write(axes: Axes, at: float, text: str, **font: Any) -> None:
 # Comparison
 
 
-def comparison_figure(passports: Sequence[Passport]) -> Figure:
+def comparison_figure(passports: Sequence[Record]) -> Figure:
     """A row an upsampler: what a flat area becomes, why, and what else it does; then all of them on common axes."""
     rows = len(passports)
     sheet = new_figure(17.5, 2.35 * rows + 5.2)
@@ -149,12 +149,12 @@ def comparison_figure(passports: Sequence[Passport]) -> Figure:
     return sheet
 
 
-def _legend(passports: Sequence[Passport]) -> list[Line2D]:
+def _legend(passports: Sequence[Record]) -> list[Line2D]:
     looks = [(p.subject.name, look_of(p.subject.name.split()[0])) for p in passports]
     return [Line2D([], [], color=k.color, ls=k.dash, marker=k.marker, label=name) for name, k in looks]
 
 
-def _draw_name(axes: Axes, passport: Passport) -> None:
+def _draw_name(axes: Axes, passport: Record) -> None:
     axes.set_axis_off()
     look = look_of(passport.subject.name.split()[0])
     name, _, options = passport.subject.name.partition(" ")
@@ -163,11 +163,11 @@ def _draw_name(axes: Axes, passport: Passport) -> None:
     _write(axes, 0.82, "\n".join(text), fontsize=TEXT_PT, color=INK)
 
 
-def _name_lines(passport: Passport) -> list[str]:
+def _name_lines(passport: Record) -> list[str]:
     cost = passport.cost
-    lines = [f"DC-phase variation {passport.gains.dc_phase_variation:.3f}"]
+    lines = ["relative DC-phase", f"variation {passport.gains.dc_phase_variation:.3f}"]
     if cost is not None:
-        lines += [f"{cost.parameter_count:,} parameters", f"{count(cost.macs_per_pixel)} MACs per pixel"]
+        lines += [f"{cost.parameter_count:,} parameters", *textwrap.wrap(macs_words(cost), 26)]
         lines += [f"{ms(cost.timings[0].forward_ms)} forward"]
     if not passport.subject.linear:
         lines += ["not linear: at constant 1"]
@@ -176,24 +176,24 @@ def _name_lines(passport: Passport) -> list[str]:
     return lines
 
 
-def _flat(axes: Axes, passport: Passport) -> None:
+def _flat(axes: Axes, passport: Record) -> None:
     panels.draw_flat(axes, passport)
     _bare(axes, "Flat area")
 
 
-def _gains(axes: Axes, passport: Passport) -> None:
+def _gains(axes: Axes, passport: Record) -> None:
     panels.draw_gains(axes, passport)
     _bare(axes, "Gains of phases", keep=True)
     axes.set_xlabel("phase (row, column)", fontsize=SMALL_PT)
     axes.set_ylabel("gain / rms", fontsize=SMALL_PT)
 
 
-def _kernel(axes: Axes, passport: Passport) -> None:
+def _kernel(axes: Axes, passport: Record) -> None:
     panels.draw_kernel(axes, passport)
     _bare(axes, "One input pixel", keep=True)
 
 
-def _frequency(axes: Axes, passport: Passport) -> None:
+def _frequency(axes: Axes, passport: Record) -> None:
     panels.draw_axes_response(axes, passport)
     legend = axes.get_legend()
     if legend is not None:
@@ -203,12 +203,12 @@ def _frequency(axes: Axes, passport: Passport) -> None:
     axes.set_ylabel("dB", fontsize=SMALL_PT)
 
 
-def _edge(axes: Axes, passport: Passport) -> None:
+def _edge(axes: Axes, passport: Record) -> None:
     panels.draw_response(axes, passport.responses.slanted_edge)
     _bare(axes, "Slanted edge")
 
 
-def _zone_plate(axes: Axes, passport: Passport) -> None:
+def _zone_plate(axes: Axes, passport: Record) -> None:
     panels.draw_response(axes, passport.responses.zone_plate)
     _bare(axes, "Zone plate")
 
@@ -225,7 +225,7 @@ def _bare(axes: Axes, title: str, keep: bool = False) -> None:
         axes.set_yticks([])
 
 
-def _all_frequency(axes: Axes, passports: Sequence[Passport]) -> None:
+def _all_frequency(axes: Axes, passports: Sequence[Record]) -> None:
     for p in passports:
         look = look_of(p.subject.name.split()[0])
         axes.plot(
@@ -237,7 +237,7 @@ def _all_frequency(axes: Axes, passports: Sequence[Passport]) -> None:
     label(axes, "Gain over frequency, horizontal", "cycles per input pixel (0.5: limit of the input)", "dB")
 
 
-def _all_shift(axes: Axes, passports: Sequence[Passport]) -> None:
+def _all_shift(axes: Axes, passports: Sequence[Record]) -> None:
     for p in passports:
         look, e = look_of(p.subject.name.split()[0]), p.equivariance
         axes.plot(
@@ -252,7 +252,7 @@ def _all_shift(axes: Axes, passports: Sequence[Passport]) -> None:
     )
 
 
-def _all_phase(axes: Axes, passports: Sequence[Passport]) -> None:
+def _all_phase(axes: Axes, passports: Sequence[Record]) -> None:
     place = np.arange(len(passports))
     values = [p.gains.dc_phase_variation for p in passports]
     axes.barh(place, values, color=[look_of(p.subject.name.split()[0]).color for p in passports])
@@ -261,10 +261,10 @@ def _all_phase(axes: Axes, passports: Sequence[Passport]) -> None:
     axes.set_yticks(place, [p.subject.name for p in passports])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15)
-    label(axes, "Checkerboard on a flat area", "DC-phase variation (0: none)", "")
+    label(axes, "Checkerboard on a flat area", "relative DC-phase variation (0: none)", "")
 
 
-def _all_cost(axes: Axes, passports: Sequence[Passport]) -> None:
+def _all_cost(axes: Axes, passports: Sequence[Record]) -> None:
     place = np.arange(len(passports))
     timings = [p.cost.timings[0] if p.cost else None for p in passports]
     forward = np.array([(t.forward_ms or 0.0) if t else 0.0 for t in timings])
@@ -272,7 +272,7 @@ def _all_cost(axes: Axes, passports: Sequence[Passport]) -> None:
     colors = [look_of(p.subject.name.split()[0]).color for p in passports]
     axes.barh(place, forward, color=colors)
     axes.barh(place, backward, left=forward, color=colors, alpha=0.4)
-    axes.set_yticks(place, [f"{count(p.cost.macs_per_pixel)} MACs" if p.cost else "" for p in passports])
+    axes.set_yticks(place, [macs_words(p.cost) if p.cost else p.subject.name for p in passports])
     axes.invert_yaxis()
     where = passports[0].subject.device
     shape = "x".join(map(str, passports[0].cost.input_shape)) if passports[0].cost else ""

@@ -15,14 +15,20 @@ from upsample_lab.passport.inspection import (
     TransposedLayer,
     UnevenPad,
 )
-from upsample_lab.passport.record import Border, Finding, Gains, Impulse, PerAxis, Stages, Subject
+from upsample_lab.passport.record import Border, Finding, Gains, GradientSide, Impulse, PerAxis, Stages, Subject
 from upsample_lab.passport.stages import NEGLIGIBLE_VARIATION
 
 SHIFT_PX = 0.2
 """Smallest shift that is told of: nearer to a fifth of a pixel than to none. The half-pixel ones are 0.5 and above."""
 
+CERTAIN = 4.0
+"""Standard errors, over pairs of channels, from which a shift of learned weights is told of: 1 in 16,000 by chance."""
+
 STRETCH = 0.002
 """Smallest relative error of the magnification told of; `align_corners=True` has `(1 - 1/s)/(n - 1)`, 0.016 for 32."""
+
+MAX_STRETCH = 0.1
+"""Largest that aligned corners can make: 0.067 at 16 pixels, the smallest size that is measured, however large s is."""
 
 _TIED = 0.05  # weight variation over bias variation below which the bias alone is to blame
 
@@ -39,7 +45,10 @@ class Evidence:
     impulse: Impulse
     stages: Stages
     layers: tuple[Layer, ...]
+    gradient: GradientSide
     parameter_count: int
+    learned: bool  # whether there are weights that training would change
+    cost_error: str = ""  # why there is no cost, where it was asked for
 
     def of(self, kind: type[AnyLayer]) -> list[AnyLayer]:
         return [layer for layer in self.layers if isinstance(layer, kind)]
@@ -51,6 +60,8 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
         _wrong_size,
         _not_repeatable,
         _silent,
+        _no_gradient,
+        _no_cost,
         _stride,
         _untied_bias,
         _unequal_gains,
@@ -58,6 +69,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
         _blur,
         _mixed_corners,
         _stretch,
+        _displaced,
         _shift,
         _border,
     )
@@ -73,6 +85,16 @@ def _wrong_size(e: Evidence) -> Iterator[Finding]:
     if not e.subject.wrong_sizes:
         return
     s, size = e.subject.scale, e.subject.wrong_sizes[0]
+    if all(e.subject.output_sizes[wrong] == "refused" for wrong in e.subject.wrong_sizes):
+        yield Finding(
+            "refused-size",
+            "note",
+            f"Inputs of {_words(list(e.subject.wrong_sizes))} pixels are refused; the figures are those of "
+            f"{e.subject.size_px} x {e.subject.size_px}.",
+            "Take any size, or pad what is given to it and cut what comes out.",
+            "measured",
+        )
+        return
     height, width = (int(n) for n in size.split(" x "))
     become = e.subject.output_sizes[size]
     got = "is refused" if become == "refused" else f"becomes {become}"
@@ -82,6 +104,8 @@ def _wrong_size(e: Evidence) -> Iterator[Finding]:
         k, stride = bad[0].kernel_size[0], bad[0].stride[0]
         padding, output_padding = exact_padding(k, stride)
         fix = f"set padding={padding}, output_padding={output_padding} for kernel_size={k}, stride={stride}"
+    elif len(set(e.subject.output_sizes.values())) == 1:
+        fix = f"enlarge by a factor, not to a size: scale_factor={s}"
     yield Finding(
         "wrong-output-size",
         "error",
@@ -130,6 +154,29 @@ def _silent(e: Evidence) -> Iterator[Finding]:
             "note",
             f"The constant {e.subject.operating_point:g} leaves nothing in the interior, so these figures say nothing.",
             "Give another operating_point, or other weights.",
+            "measured",
+        )
+
+
+def _no_gradient(e: Evidence) -> Iterator[Finding]:
+    if not math.isfinite(e.gradient.border_ratio):
+        yield Finding(
+            "no-gradient",
+            "note",
+            "No gradient comes back to the input, so that nothing before this layer can be trained; the backward pass "
+            "is not measured.",
+            "Leave no_grad, inference_mode and NumPy out of the forward pass.",
+            "measured",
+        )
+
+
+def _no_cost(e: Evidence) -> Iterator[Finding]:
+    if e.cost_error:
+        yield Finding(
+            "no-cost",
+            "note",
+            f"The cost is not measured, since the module does not run in float32: {e.cost_error}",
+            "Let its forward pass take the dtype of its input.",
             "measured",
         )
 
@@ -186,8 +233,8 @@ def _untied_bias(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "untied-bias",
         "defect",
-        f"The weights treat all phases alike, but the biases do not: a constant comes out with a DC-phase variation of "
-        f"{g.dc_phase_variation:.3f}, and black with a pattern too.",
+        f"The weights treat all phases alike, but the biases do not: a constant comes out with a relative DC-phase "
+        f"variation of {g.dc_phase_variation:.3f}, and black with a pattern too.",
         "Give the phases of an output channel one bias (tie_bias=true), or none (bias=False).",
         "measured, inspected" if shuffles else "measured",
         where,
@@ -207,10 +254,14 @@ def _unequal_gains(e: Evidence) -> Iterator[Finding]:
         fix = "Give every phase the same sum of weights; a resize followed by a convolution has it by construction."
     random = math.sqrt(1 - 1 / e.subject.scale**2)
     who = "With the guide used here the" if e.subject.guide else "The"
+    whole = e.gains.dc_phase_variation
+    told = f"of {variation:.3f}"
+    if f"{whole:.3f}" != f"{variation:.3f}":
+        told += f" by the weights alone, {whole:.3f} with the biases"
     yield Finding(
         "unequal-phase-gains",
         "note" if e.subject.guide else "defect",
-        f"{who} {e.subject.scale**2} phases answer a constant with unequal gains: DC-phase variation {variation:.3f} "
+        f"{who} {e.subject.scale**2} phases answer a constant with unequal gains, a relative DC-phase variation {told} "
         f"(0 is even, {random:.3f} random). A flat area comes out as a checkerboard.",
         fix,
         "measured",
@@ -293,11 +344,8 @@ def _mixed_corners(e: Evidence) -> Iterator[Finding]:
 
 
 def _stretch(e: Evidence) -> Iterator[Finding]:
-    if e.impulse.support_px is None:
-        return  # the ends that such a response lacks are missing in its centre
-    errors = [value / e.subject.scale - 1 for value in e.impulse.magnification if math.isfinite(value)]
-    worst = max(errors, key=abs, default=0.0)
-    if abs(worst) <= STRETCH:
+    worst = _stretching(e)
+    if not STRETCH < abs(worst) <= MAX_STRETCH:
         return
     aligned = [layer for layer in e.of(ResizeLayer) if layer.align_corners]
     yield Finding(
@@ -311,28 +359,78 @@ def _stretch(e: Evidence) -> Iterator[Finding]:
     )
 
 
+def _stretching(e: Evidence) -> float:
+    """Relative error of the magnification on the worse axis, and 0 where it cannot be measured."""
+    if e.impulse.support_px is None:
+        return 0.0  # the ends that such a response lacks are missing in its centre
+    errors = [value / e.subject.scale - 1 for value in e.impulse.magnification if math.isfinite(value)]
+    return max(errors, key=abs, default=0.0)
+
+
+def _displaced(e: Evidence) -> Iterator[Finding]:
+    """A magnification that no resize has: an image that is turned over, or put together anew."""
+    if abs(_stretching(e)) <= MAX_STRETCH:
+        return
+    down, right = e.impulse.magnification
+    apart = [_OTHER_PLACE.get(round(value / e.subject.scale), "elsewhere") for value in (down, right)]
+    yield Finding(
+        "displaced",
+        "defect",
+        f"Neighbouring input pixels do not come out {e.subject.scale} px apart in the same order, but "
+        f"{down:+.2f} px down ({apart[0]}) and {right:+.2f} px right ({apart[1]}).",
+        "Leave the image as it lies: no flip, transposition or rearrangement within an upsampling layer.",
+        "measured",
+    )
+
+
+_OTHER_PLACE = {-1: "turned over", 1: "in order", 0: "all in one place"}
+
+
 def _shift(e: Evidence) -> Iterator[Finding]:
-    shift = e.impulse.support_shift_px or e.impulse.delay_px
+    if abs(_stretching(e)) > MAX_STRETCH:
+        return  # which has no one place to be moved from
+    shift, learned = _measured_shift(e)
     if not any(abs(value) >= SHIFT_PX for value in shift):
         return
     uneven = e.of(UnevenPad)
     transposed = [t for t in e.of(TransposedLayer) if not t.divides or (t.kernel_size[0] - t.stride[0]) % 2]
     fix, where = "Centre the filter: pad both sides alike, with a kernel as odd or even as the scale asks for.", ""
-    if uneven:
+    if learned:
+        fix = "None, if the network around it is trained with it; else weights that are symmetric on average."
+    elif uneven:
         fix = "Pad both sides alike and blur with an odd kernel, such as (1, 2, 1) / 4."
         where = uneven[0].where
     elif transposed:
         fix = f"{_better_kernel(transposed[0].kernel_size[0], transposed[0].stride[0])}; it can be centred."
         where = transposed[0].where
+    elif e.impulse.support_shift_px is not None and not any(abs(v) >= SHIFT_PX for v in e.impulse.support_shift_px):
+        fix = "Give the filter weights that are symmetric about its centre: it is centred, and its weights are not."
     guide = ", with the guide used here" if e.subject.guide else ""
     yield Finding(
         "shift",
-        "note" if e.subject.guide else "defect",
-        f"The image moves by {_direction(shift)} against its place{guide}. Every such layer adds its own.",
+        "note" if e.subject.guide or learned else "defect",
+        f"The image moves by {_direction(shift)} against its place{guide}"
+        f"{', by weights that are learned' if learned else ''}. Every such layer adds its own.",
         fix,
         "measured, inspected" if where else "measured",
         where,
     )
+
+
+def _measured_shift(e: Evidence) -> tuple[PerAxis, bool]:
+    """The shift to tell of, and whether it is that of learned weights, beyond chance, in a support that is centred."""
+    i = e.impulse
+    if e.learned and i.support_px is None:
+        centred = True  # a support without end, or with the image's own
+    else:
+        centred = not any(abs(value) >= SHIFT_PX for value in i.shift_px)
+    if not centred or not e.learned:
+        return i.shift_px, False
+    certain = [
+        value if abs(value) > CERTAIN * error else 0.0
+        for value, error in zip(i.delay_px, i.delay_error_px, strict=True)
+    ]
+    return (certain[0], certain[1]), True
 
 
 def _direction(shift: PerAxis) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from torch import Tensor
 
 from upsample_lab.metrics.phases import interior
 from upsample_lab.passport.probe import Probe
@@ -12,14 +15,15 @@ from upsample_lab.passport.record import GradientSide, frozen_array
 def measure_gradient(probe: Probe) -> GradientSide:
     """The gradient of the output's sum at the operating point: even for an operator that treats all pixels alike.
 
-    For a linear operator it is the column sums of its matrix. Raises ValueError where no gradient reaches the input.
+    For a linear operator it is the column sums of its matrix. NaN where a forward pass leaves nothing to go back by.
     """
     image = torch.full(
         (1, probe.in_channels, probe.size, probe.size), probe.operating_point, dtype=probe.dtype, device=probe.device
     ).requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(probe.raw(image).sum(), image, allow_unused=True)
-    gradient = torch.zeros_like(image) if gradient is None else gradient
+    gradient = _gradient(probe, image)
+    if gradient is None:
+        undefined = torch.full(image.shape[1:], math.nan, dtype=torch.float64)
+        return GradientSide(frozen_array(undefined[:, 0, 0]), frozen_array(undefined[0]), math.nan, math.nan)
     gradient = gradient[0].detach().cpu().double()
     inner = interior(gradient, 1)
     mean = inner.mean(dim=(1, 2))
@@ -37,3 +41,14 @@ def measure_gradient(probe: Probe) -> GradientSide:
         interior_variation=variation if variation > 1e-9 else 0.0,
         border_ratio=float(relative[ring].mean()),
     )
+
+
+def _gradient(probe: Probe, image: Tensor) -> Tensor | None:
+    """Of the output's sum; None where it cannot be had."""
+    try:
+        with torch.enable_grad():
+            own = image.clone()  # which the module may write to
+            (gradient,) = torch.autograd.grad(probe.raw(own).sum(), image, allow_unused=True)
+    except Exception:  # no_grad, inference_mode, NumPy, or an operation without a derivative
+        return None
+    return torch.zeros_like(image) if gradient is None else gradient

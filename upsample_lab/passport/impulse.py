@@ -16,6 +16,7 @@ from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.record import Array, Impulse, PerAxis, frozen_array
 
 MAX_CHANNELS = 16  # input channels that get a pixel of their own; of more, as many evenly spread ones
+FEW_CHANNELS = 4  # of those, what gets one at two more places: whether places agree is no question of channels
 WINDOW_PX = 9  # input pixels of the kernel shown: the longest shown is kaiser's 6 taps, plus a convolution's 2
 _OFFSET_PX = 3  # distance of the second and third place from the first
 _NEGLIGIBLE = 1e-6  # of the largest tap: central differences of curved modules are exact to about that
@@ -25,11 +26,15 @@ _ONE_SHAPE = 0.999  # share of the energy above which all pairs of channels have
 
 @dataclass(frozen=True)
 class Taps:
-    """`[C_out, C_in', s·H, s·W]` responses to pixels at three places: the middle, further down, further right."""
+    """Responses to pixels at three places: `middle` `[C_out, C_in', s·H, s·W]`; `down`, `right` of the channels `few`.
+
+    few    which of `middle`'s C_in' channels were looked at further down and further right too
+    """
 
     middle: Tensor
     down: Tensor
     right: Tensor
+    few: tuple[int, ...]
     place: int
     scale: int
 
@@ -40,22 +45,31 @@ class Taps:
 
 def measure_taps(probe: Probe) -> Taps:
     """Responses to single pixels, one input channel at a time."""
-    n, size = probe.size // 2, probe.size
-    places = ((n, n), (n + _OFFSET_PX, n), (n, n + _OFFSET_PX))
-    middle, down, right = (_responses(probe, place, size) for place in places)
-    return Taps(middle, down, right, place=n, scale=probe.scale)
+    n = probe.size // 2
+    channels = spread(probe.in_channels, MAX_CHANNELS)
+    few = spread(len(channels), FEW_CHANNELS)
+    middle = _responses(probe, (n, n), channels)
+    down, right = (
+        _responses(probe, place, [channels[i] for i in few]) for place in ((n + _OFFSET_PX, n), (n, n + _OFFSET_PX))
+    )
+    return Taps(middle, down, right, tuple(few), place=n, scale=probe.scale)
 
 
-def _responses(probe: Probe, place: tuple[int, int], size: int) -> Tensor:
-    channels = sorted({i * probe.in_channels // MAX_CHANNELS for i in range(MAX_CHANNELS)})
+def spread(count: int, limit: int) -> list[int]:
+    """At most `limit` of `count` indices, evenly spread."""
+    return sorted({i * count // limit for i in range(limit)})
+
+
+def _responses(probe: Probe, place: tuple[int, int], channels: list[int]) -> Tensor:
+    size = probe.size
     images = torch.zeros(len(channels), probe.in_channels, size, size, dtype=torch.float64)
     for row, channel in enumerate(channels):
         images[row, channel, place[0], place[1]] = 1
     return probe.fitted(probe.slope(images), (size, size)).transpose(0, 1)
 
 
-def measure_impulse(taps: Taps) -> Impulse:
-    """`Impulse` of the responses."""
+def measure_impulse(taps: Taps, learned: bool = False) -> Impulse:
+    """`Impulse` of the responses, and whether their weights are learned, so that one pair says nothing of another."""
     kernel, signed, share = _common_shape(_window(taps))
     support = _support(taps.middle)
     return Impulse(
@@ -65,6 +79,7 @@ def measure_impulse(taps: Taps) -> Impulse:
         pair_count=taps.middle.shape[0] * taps.middle.shape[1],
         phase_delay_px=frozen_array(_phase_delays(taps)),
         delay_px=_delays(taps.middle, _positions(taps), _positions(taps)),
+        delay_error_px=_delay_errors(taps.middle, _positions(taps), _positions(taps), learned),
         support_px=_extent(support, taps),
         support_shift_px=_support_shift(support, taps),
         magnification=_magnification(taps),
@@ -93,13 +108,32 @@ def _common_shape(kernels: Tensor) -> tuple[Tensor, bool, float]:
     energy = flat.square().sum()
     if energy == 0:
         return kernels.mean(dim=0), True, 1.0
-    _, strengths, shapes = torch.linalg.svd(flat, full_matrices=False)
-    share = float(strengths[0] ** 2 / energy)
-    present = (flat.square().sum(dim=1) > _NEGLIGIBLE**2 * energy).sum()  # pairs that are connected at all
+    strength, shape = _strongest(flat)
+    share = strength**2 / float(energy)
+    present = _connected(flat).sum()
     if share < _ONE_SHAPE:
         return (kernels.square().sum(dim=0) / present).sqrt(), False, share
-    shape = shapes[0].reshape(kernels.shape[1:])
-    return shape * strengths[0] / present.sqrt() * torch.sign(shape.sum()), True, share
+    shape = shape.reshape(kernels.shape[1:])
+    return shape * strength / present.sqrt() * torch.sign(shape.sum()), True, share
+
+
+def _strongest(rows: Tensor) -> tuple[float, Tensor]:
+    """The largest singular value of `[pairs, pixels]` and its right vector, from the smaller of the two Gram matrices.
+
+    A whole decomposition of a wide decoder's kernels takes longer than all else that is measured of it.
+    """
+    if rows.shape[0] > rows.shape[1]:
+        vector = torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -1]
+    else:
+        vector = rows.T @ torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -1]
+    vector = vector / vector.norm()
+    return float((rows @ vector).norm()), vector
+
+
+def _connected(flat: Tensor) -> Tensor:
+    """`[pairs]`: those with a response at all, which of a depthwise filter are the pairs of equal channels."""
+    power = flat.square().sum(dim=1)
+    return power > _NEGLIGIBLE**2 * power.sum()
 
 
 def _delays(response: Tensor, rows: Tensor, columns: Tensor) -> PerAxis:
@@ -117,6 +151,22 @@ def _delays(response: Tensor, rows: Tensor, columns: Tensor) -> PerAxis:
     return float(down), float(right)
 
 
+def _delay_errors(response: Tensor, rows: Tensor, columns: Tensor, learned: bool) -> PerAxis:
+    """Standard error of `_delays` along each axis, that of a ratio of sums over pairs of channels; NaN without gain."""
+    delay = _delays(response, rows, columns)
+    connected = _connected(response.flatten(2).flatten(0, 1))
+    count = int(connected.sum())
+    if count < 2:
+        return (float("nan"), float("nan")) if learned else (0.0, 0.0)
+    gains = response.sum(dim=(2, 3))
+    moments = response.sum(dim=3) @ rows, response.sum(dim=2) @ columns
+    errors = []
+    for value, moment in zip(delay, moments, strict=True):
+        residual = (gains * moment - value * gains.square()).square().sum()
+        errors.append(float((residual * count / (count - 1)).sqrt() / gains.square().sum()))
+    return errors[0], errors[1]
+
+
 def _positions(taps: Taps, offset_px: int = 0) -> Tensor:
     """Output positions relative to the ideal place of an input pixel, `offset_px` input pixels beyond the middle.
 
@@ -130,8 +180,9 @@ def _positions(taps: Taps, offset_px: int = 0) -> Tensor:
 def _magnification(taps: Taps) -> PerAxis:
     """The scale, and what the responses to pixels further down and right have moved beyond it."""
     here, further = _positions(taps), _positions(taps, _OFFSET_PX)
-    down = _delays(taps.down, further, here)[0] - _delays(taps.middle, here, here)[0]
-    right = _delays(taps.right, here, further)[1] - _delays(taps.middle, here, here)[1]
+    middle = _delays(taps.middle[:, list(taps.few)], here, here)
+    down = _delays(taps.down, further, here)[0] - middle[0]
+    right = _delays(taps.right, here, further)[1] - middle[1]
     return taps.scale + down / _OFFSET_PX, taps.scale + right / _OFFSET_PX
 
 
@@ -181,8 +232,8 @@ def _support_shift(support: tuple[tuple[int, int], tuple[int, int]] | None, taps
 def _position_error(taps: Taps) -> float:
     """Difference between the responses at two places, moved onto each other, relative."""
     step = taps.scale * _OFFSET_PX
-    moved_down, moved_right = taps.down[:, :, step:], taps.right[..., step:]
-    error = (moved_down - taps.middle[:, :, :-step]).square().sum()
-    error = error + (moved_right - taps.middle[..., :-step]).square().sum()
-    energy = 2 * taps.middle.square().sum()
+    middle, moved_down, moved_right = taps.middle[:, list(taps.few)], taps.down[:, :, step:], taps.right[..., step:]
+    error = (moved_down - middle[:, :, :-step]).square().sum()
+    error = error + (moved_right - middle[..., :-step]).square().sum()
+    energy = 2 * middle.square().sum()
     return float((error / energy).sqrt()) if energy > 0 else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from upsample_lab.passport.probe import Probe
-from upsample_lab.passport.watching import Watch
+from upsample_lab.passport.watching import Watch, hookable_parts, strided_tensors
 
 aten = torch.ops.aten
 
@@ -73,8 +73,9 @@ def inspect_layers(probe: Probe) -> tuple[Layer, ...]:
     with torch.no_grad(), _hooked(probe.module, watcher), watcher:
         probe.raw(image)
     for name, part in probe.module.named_modules():
-        # A parent may compute with a child's weights itself, for instance after changing them.
-        if isinstance(part, nn.ConvTranspose2d) and name not in watcher.entered:
+        # A parent may compute with a child's weights itself, for instance after changing them. What nobody reads is
+        # registered, and no part of what is computed.
+        if isinstance(part, nn.ConvTranspose2d) and name not in watcher.entered and watcher.has_read(part.parameters()):
             watcher.replace_function(TransposedLayer(name, _pair(part.kernel_size), _pair(part.stride)))
     return tuple(dict.fromkeys(watcher.layers))
 
@@ -91,9 +92,11 @@ class _Watcher(Watch):
         self.layers: list[Layer] = []
         self.inside: list[tuple[str, nn.Module]] = []
         self.entered: set[str] = set()
+        self.read: set[int] = set()  # memory that an operation read
         self.last_conv: tuple[str, Tensor, Tensor | None] | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.read.update(tensor.untyped_storage().data_ptr() for tensor in strided_tensors((args, kwargs)))
         note = _FUNCTIONS.get(func.overloadpacket)
         known = self.inside and isinstance(self.inside[-1][1], nn.Conv2d | nn.ConvTranspose2d)
         if note is not None and not known:
@@ -112,6 +115,9 @@ class _Watcher(Watch):
             self.layers.append(TransposedLayer(name, _pair(module.kernel_size), _pair(module.stride)))
         elif isinstance(module, nn.Conv2d):
             self._enter_convolution(name, module)
+
+    def has_read(self, tensors: Iterable[Tensor]) -> bool:
+        return any(tensor.untyped_storage().data_ptr() in self.read for tensor in strided_tensors(list(tensors)))
 
     def replace_function(self, layer: TransposedLayer) -> None:
         """Put a layer in the place of the function call of the same shape that it stands for, or at the end."""
@@ -195,7 +201,7 @@ _FUNCTIONS: dict[Any, Any] = {
 @contextmanager
 def _hooked(module: nn.Module, watcher: _Watcher) -> Iterator[None]:
     handles = []
-    for name, part in module.named_modules():
+    for name, part in hookable_parts(module):
         handles.append(part.register_forward_pre_hook(lambda m, _, name=name: watcher.enter(name, m)))
         handles.append(part.register_forward_hook(lambda *_: _leave(watcher)))
     try:

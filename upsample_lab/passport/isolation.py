@@ -22,12 +22,39 @@ def isolated(module: nn.Module) -> Iterator[nn.Module]:
     devices = sorted({tensor.get_device() for tensor in _tensors(module) if tensor.is_cuda})
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=devices), _twin(module) as twin:
+        # Inference mode of the caller's would leave nothing to differentiate, and its tensors cannot be put back.
+        with torch.inference_mode(False), torch.random.fork_rng(devices=devices), _twin(module) as twin:
             twin.eval()
             yield twin
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+
+
+def duplicate(module: nn.Module) -> nn.Module:
+    """A deep copy. Raises whatever a third party's `__deepcopy__` or `__reduce__` raises."""
+    if not any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        return copy.deepcopy(module)
+    with torch.no_grad():  # a copy of a ScriptModule is computed, and its parameters would not be leaves
+        twin = copy.deepcopy(module)
+    for own, copied in zip(module.parameters(), twin.parameters(), strict=True):
+        copied.requires_grad_(own.requires_grad)
+    return twin
+
+
+def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The module, its real parameters and buffers in `dtype`, and its complex ones in the complex dtype that fits.
+
+    `module.to(dtype)` would make complex ones real, and throw away their imaginary parts.
+    """
+    complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
+
+    def convert(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(complex_dtype)
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    return module._apply(convert)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
@@ -37,7 +64,7 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 @contextmanager
 def _twin(module: nn.Module) -> Iterator[nn.Module]:
     try:
-        twin = copy.deepcopy(module)
+        twin = duplicate(module)
     except Exception:  # whatever a third party's __deepcopy__ or __reduce__ raises
         twin = None
     if twin is not None:

@@ -6,10 +6,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from matplotlib.figure import Figure
-
-from upsample_lab.passport.figure import comparison_figure, panel_drawings
-from upsample_lab.passport.record import Finding, Passport
+from upsample_lab.passport.figure import panel_drawings
+from upsample_lab.passport.record import Finding, Record
 from upsample_lab.passport.style import free_words, new_figure, png
 from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, cost_lines, heading, sections
 
@@ -38,7 +36,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: 
 PANEL_IN = (4.3, 3.8)
 
 
-def page(passport: Passport, command: str = "") -> str:
+def page(passport: Record, command: str = "") -> str:
     """One upsampler: findings first, then each panel with how to read it, then all figures."""
     title, *how = heading(passport)
     body = [
@@ -53,8 +51,8 @@ def page(passport: Passport, command: str = "") -> str:
     return _document(f"Passport of {passport.subject.name}", body, command)
 
 
-def comparison_page(passports: Sequence[Passport], command: str = "") -> str:
-    """Several upsamplers: the sheet, the figures side by side, and what is wrong with each."""
+def comparison_page(passports: Sequence[Record], sheet: bytes, command: str = "") -> str:
+    """Several upsamplers: the sheet (a PNG), the figures side by side, and what is wrong with each."""
     head = "".join(f"<th>{escape(word)}</th>" for word in ("", *COMPARISON_COLUMNS))
     rows = "".join(_row(row) for row in comparison_rows(passports))
     first = passports[0].subject
@@ -62,7 +60,7 @@ def comparison_page(passports: Sequence[Passport], command: str = "") -> str:
         "<h1>Upsamplers compared</h1>",
         f'<p class="how">x{first.scale}, {first.in_channels} -&gt; {first.out_channels} channels, '
         f"{first.size_px} x {first.size_px} inputs, on {escape(first.device)}</p>",
-        f'<figure class="wide" tabindex="0">{_image(comparison_figure(passports), "comparison sheet")}</figure>',
+        f'<figure class="wide" tabindex="0">{_image(sheet, "comparison sheet")}</figure>',
         f'<h2>Figures</h2><div class="wide" tabindex="0"><table><tr>{head}</tr>{rows}</table></div>',
         "<h2>Findings</h2>",
         *(f"<h3>{escape(p.subject.name)}</h3>{_findings(p.findings)}" for p in passports),
@@ -90,21 +88,21 @@ def _findings(findings: Sequence[Finding]) -> str:
     return f'<ul class="findings">{"".join(items) or "<li class=fine>Nothing is wrong.</li>"}</ul>'
 
 
-def _panel(passport: Passport, draw: object, text: str) -> str:
+def _panel(passport: Record, draw: object, text: str) -> str:
     figure = new_figure(*PANEL_IN)
     assert callable(draw)
     axes = figure.add_subplot()
     draw(axes, passport)
     free_words(axes)
-    return f"<figure>{_image(figure, text)}<figcaption>{escape(text)}</figcaption></figure>"
+    return f"<figure>{_image(png(figure), text)}<figcaption>{escape(text)}</figcaption></figure>"
 
 
-def _image(figure: Figure, text: str) -> str:
-    data = base64.b64encode(png(figure)).decode()
+def _image(picture: bytes, text: str) -> str:
+    data = base64.b64encode(picture).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(text)}">'
 
 
-def _tables(passport: Passport) -> Iterable[str]:
+def _tables(passport: Record) -> Iterable[str]:
     for title, rows in sections(passport):
         cells = "".join(
             f'<tr><td>{escape(name)}</td><td class="number">{escape(value)}</td><td>{escape(ideal)}</td></tr>'

@@ -8,9 +8,9 @@ import numpy as np
 
 from upsample_lab.palette import look_of
 from upsample_lab.passport.impulse import WINDOW_PX
-from upsample_lab.passport.record import Border, Passport, Response
+from upsample_lab.passport.record import Border, Record, Response
 from upsample_lab.passport.style import BAD, FAINT, GOOD, INK, SIGNED, SMALL_PT, TEXT_PT, label
-from upsample_lab.passport.table import count, db, size
+from upsample_lab.passport.table import db, macs_words, number, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ def verdict_color(good: bool) -> str:
     return GOOD if good else BAD
 
 
-def draw_flat(axes: Axes, passport: Passport) -> None:
+def draw_flat(axes: Axes, passport: Record) -> None:
     """The middle of the response to a constant: a checkerboard, or nothing."""
     s = passport.subject.scale
     image = passport.responses.constant.output
@@ -36,7 +36,7 @@ def draw_flat(axes: Axes, passport: Passport) -> None:
     word = "stays flat" if variation < EVEN_BELOW else "becomes a checkerboard"
     label(axes, f"A flat area {word}", "output pixels", "")
     axes.set_yticks([])
-    _caption(axes, f"DC-phase variation {variation:.3f}", verdict_color(variation < EVEN_BELOW))
+    _caption(axes, f"relative DC-phase variation {variation:.3f}", verdict_color(variation < EVEN_BELOW))
 
 
 def _caption(axes: Axes, text: str, color: str, at: tuple[float, float] = (0.03, 0.04), align: str = "left") -> None:
@@ -44,7 +44,7 @@ def _caption(axes: Axes, text: str, color: str, at: tuple[float, float] = (0.03,
     axes.text(*at, text, transform=axes.transAxes, color=color, fontsize=TEXT_PT, bbox=box, ha=align)
 
 
-def draw_gains(axes: Axes, passport: Passport) -> None:
+def draw_gains(axes: Axes, passport: Record) -> None:
     """Gain of each phase: a level line for each channel that is even, a zigzag for one that is not."""
     s, gain = passport.subject.scale, passport.gains.gain.reshape(passport.subject.out_channels, -1)
     level = float(np.sqrt((gain**2).mean())) or 1.0
@@ -73,7 +73,7 @@ def draw_gains(axes: Axes, passport: Passport) -> None:
     _caption(axes, "dots: rms of all channels; lines: single ones", INK, (0.01, 0.02))
 
 
-def draw_kernel(axes: Axes, passport: Passport) -> None:
+def draw_kernel(axes: Axes, passport: Record) -> None:
     """The response to one input pixel, with the input's grid, the ideal centre and the measured one."""
     i, s = passport.impulse, passport.subject.scale
     half = i.kernel.shape[0] / 2
@@ -88,7 +88,7 @@ def draw_kernel(axes: Axes, passport: Passport) -> None:
         axes.axhline(line, color=FAINT, lw=0.6)
         axes.axvline(line, color=FAINT, lw=0.6)
     axes.plot(0, 0, "+", color=INK, ms=12, mew=1.5)
-    shift = i.support_shift_px or i.delay_px
+    shift = i.shift_px
     centred = all(abs(value) < 0.2 for value in shift)
     if not centred and np.isfinite(shift).all():
         axes.plot(shift[1], shift[0], "x", color=BAD, ms=9, mew=2.2)
@@ -100,14 +100,14 @@ def draw_kernel(axes: Axes, passport: Passport) -> None:
     _caption(axes, text, verdict_color(centred))
 
 
-def _shown_half(passport: Passport) -> float:
+def _shown_half(passport: Record) -> float:
     """Half of the part of the kernel that is worth showing: its support and half an input pixel more."""
     i, s = passport.impulse, passport.subject.scale
     limit = i.kernel.shape[0] / 2
     return limit if i.support_px is None else min(limit, max(i.support_px) / 2 + 1.0 * s)
 
 
-def draw_phases(axes: Axes, passport: Passport) -> None:
+def draw_phases(axes: Axes, passport: Record) -> None:
     """Each phase's own filter: the kernel taken apart."""
     i, s = passport.impulse, passport.subject.scale
     shown = 7 if s <= 3 else 5
@@ -132,7 +132,7 @@ def draw_phases(axes: Axes, passport: Passport) -> None:
     )
 
 
-def draw_axes_response(axes: Axes, passport: Passport) -> None:
+def draw_axes_response(axes: Axes, passport: Record) -> None:
     """Gain over frequency: the pass band to keep, the images to remove, the lines that a constant lands on."""
     f, s = passport.frequency, passport.subject.scale
     look = look_of(passport.subject.name.split()[0])
@@ -157,7 +157,7 @@ def draw_axes_response(axes: Axes, passport: Passport) -> None:
     _caption(axes, text, INK, (0.03, 0.25))
 
 
-def draw_plane_response(axes: Axes, passport: Passport) -> None:
+def draw_plane_response(axes: Axes, passport: Record) -> None:
     """Gain over both frequencies; the square is the input's band."""
     f, s = passport.frequency, passport.subject.scale
     edge = s / 2
@@ -171,7 +171,7 @@ def draw_plane_response(axes: Axes, passport: Passport) -> None:
     bar.ax.tick_params(labelsize=SMALL_PT)
 
 
-def draw_shift(axes: Axes, passport: Passport) -> None:
+def draw_shift(axes: Axes, passport: Record) -> None:
     """Half-pixel equivariance over bandwidth."""
     e, look = passport.equivariance, look_of(passport.subject.name.split()[0])
     axes.plot(e.bandwidth, np.minimum(e.half_pixel_db, 80), color=look.color, marker=look.marker, lw=2)
@@ -182,7 +182,7 @@ def draw_shift(axes: Axes, passport: Passport) -> None:
     _caption(axes, f"moved by a whole one: {db(e.integer_db)}", verdict_color(e.integer_db > 100), (0.97, 0.9), "right")
 
 
-def draw_border(axes: Axes, passport: Passport) -> None:
+def draw_border(axes: Axes, passport: Record) -> None:
     """The response to a constant from each border inwards."""
     b = passport.border
     place = np.arange(b.profile.shape[1]) + 0.5
@@ -198,7 +198,7 @@ def draw_border(axes: Axes, passport: Passport) -> None:
     _caption(axes, text, verdict_color(not b.fails), (0.03, 0.9))
 
 
-def draw_gradient(axes: Axes, passport: Passport) -> None:
+def draw_gradient(axes: Axes, passport: Record) -> None:
     """What back-propagating ones leaves at the input."""
     g = passport.gradient
     image = axes.imshow(g.relative, cmap=SIGNED, vmin=0, vmax=2, interpolation="nearest")
@@ -207,7 +207,11 @@ def draw_gradient(axes: Axes, passport: Passport) -> None:
     bar.set_label("over the interior's mean", fontsize=TEXT_PT)
     bar.ax.tick_params(labelsize=SMALL_PT)
     even = g.interior_variation < EVEN_BELOW
-    _caption(axes, f"interior spread {g.interior_variation:.3f}, border {g.border_ratio:.2f}", verdict_color(even))
+    _caption(
+        axes,
+        f"interior spread {number(g.interior_variation, '.3f')}, border {number(g.border_ratio, '.2f')}",
+        verdict_color(even),
+    )
 
 
 def draw_response(axes: Axes, response: Response) -> None:
@@ -217,7 +221,7 @@ def draw_response(axes: Axes, response: Response) -> None:
     axes.set_yticks([])
 
 
-def draw_stages(axes: Axes, passport: Passport) -> None:
+def draw_stages(axes: Axes, passport: Record) -> None:
     """Which stage's period the checkerboard has."""
     stages = passport.stages.stages
     place = np.arange(len(stages))
@@ -233,7 +237,7 @@ def draw_stages(axes: Axes, passport: Passport) -> None:
     label(axes, "The checkerboard by stage", "share of its energy, %", "")
 
 
-def draw_cost(axes: Axes, passport: Passport) -> None:
+def draw_cost(axes: Axes, passport: Record) -> None:
     """Time of both passes by dtype and memory format, and the counts."""
     cost = passport.cost
     assert cost is not None, "drawn only where cost was measured"
@@ -253,7 +257,7 @@ def draw_cost(axes: Axes, passport: Passport) -> None:
     shape = "x".join(map(str, cost.input_shape))
     label(axes, "", "ms; at the bars: peak memory of both", f"input {shape}")
     axes.set_title(
-        f"{cost.parameter_count:,} parameters, {count(cost.macs_per_pixel)} MACs/px\n",
+        f"{cost.parameter_count:,} parameters, {macs_words(cost)}\n",
         fontsize=11.5,
         color=INK,
         loc="left",

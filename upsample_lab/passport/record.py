@@ -8,16 +8,12 @@ whatever the scale.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 PerAxis = tuple[float, float]
@@ -73,8 +69,8 @@ class Gains:
 
     gain     [C_out, s, s] mean of each phase over the interior, bias included
     offset   [C_out, s, s] the part of it that does not grow with the constant: what the biases do
-    dc_phase_variation          of `gain`
-    weight_phase_variation      of the part that does, `gain - offset`: the weights alone
+    dc_phase_variation          of `gain`, relative: deviation over phases, over the root mean square; biases included
+    weight_phase_variation      relative likewise, of the part that does, `gain - offset`: the weights alone
     bias_phase_variation        root of the variance of `offset` over phases, over the root mean square of `gain`
     taps                        [s, s] input pixels that reach each phase
     """
@@ -119,6 +115,8 @@ class Impulse:
     pair_count          pairs of channels measured
     phase_delay_px      [s, s, 2] shift of each phase against its ideal place; NaN where a phase has no gain
     delay_px            shift of a slowly varying image (group delay at frequency 0); NaN without gain
+    delay_error_px      standard error of that over pairs of channels: 0 where all have one shape, NaN for a single pair
+                        whose weights are learned, which says nothing of others
     support_px          extent of the response; None where it fills the image
     support_shift_px    centre of that extent against the ideal place
     magnification       distance between the responses to two pixels over that of the pixels: the scale, if all is well
@@ -131,10 +129,21 @@ class Impulse:
     pair_count: int
     phase_delay_px: Array
     delay_px: PerAxis
+    delay_error_px: PerAxis
     support_px: tuple[int, int] | None
     support_shift_px: PerAxis | None
     magnification: PerAxis
     position_error: float
+
+    @property
+    def shift_px(self) -> PerAxis:
+        """Where an image lies against its ideal place.
+
+        Where all pairs of channels have one shape, as those of a fixed filter have, slow content tells it, weights
+        included; else the support does, which is where the weights are, and does not depend on chance.
+        """
+        certain = self.kernel_is_signed and all(map(math.isfinite, (*self.delay_px, *self.delay_error_px)))
+        return self.delay_px if certain or self.support_shift_px is None else self.support_shift_px
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +154,8 @@ class Frequency:
     vertical_db         [F] along the vertical axis; `horizontal_db`, `diagonal_db` likewise
     plane_frequency     [P] cycles per input pixel, -s/2 to s/2
     plane_db            [P, P]
-    image_rejection_db      energy below the input's Nyquist limit over energy above it, for white noise
+    image_rejection_db      energy below the input's Nyquist limit over energy above it, for white noise; the integrals
+                            over frequency, here and below, are exact
     half_band_rejection_db  the same for an input that has only the lower half of its band
     dc_rejection_db         the same for a constant: how far the checkerboard lies below it
     droop_db                (vertical, horizontal) gain at half band, 0.25 cycles per input pixel, relative to 0
@@ -166,6 +176,8 @@ class Frequency:
 @dataclass(frozen=True, eq=False)
 class Equivariance:
     """Agreement of "shift, then upsample" with "upsample, then shift", in dB (signal over error; higher is better).
+
+    NaN where the module refused the images.
 
     integer_db      shifts by one input pixel, the worse axis
     bandwidth       [B] band of the test image, as a fraction of the input's Nyquist limit
@@ -234,6 +246,8 @@ class Stages:
 class GradientSide:
     """What back-propagating ones leaves at the input: the transposed operator's response to a constant.
 
+    NaN where no gradient can be had: a forward pass under `no_grad` or `inference_mode`, or through NumPy.
+
     mean                [C_in] mean over the interior
     relative            [H, W] projection on that mean: 1 everywhere for an even gradient
     interior_variation  spread over the interior, relative
@@ -299,8 +313,8 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class Passport:
-    """All that is measured of one upsampler alone. `cost` is None where it was not asked for."""
+class Record:
+    """All that is measured of one upsampler alone. `cost` is None where it was not asked for, or could not be had."""
 
     subject: Subject
     gains: Gains
@@ -313,23 +327,6 @@ class Passport:
     gradient: GradientSide
     cost: Cost | None
     findings: tuple[Finding, ...]
-
-    def to_json(self) -> str:
-        """Strict JSON, a section a line; what is undefined (NaN) becomes null."""
-        sections = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in plain(self).items())
-        return "{\n" + ",\n".join(sections) + "\n}\n"
-
-    def table(self) -> str:
-        """The figures and findings as plain text, at most 100 columns wide."""
-        from upsample_lab.passport.table import table
-
-        return table(self)
-
-    def figure(self) -> Figure:
-        """One sheet with all panels, as a matplotlib figure that belongs to no window and no global state."""
-        from upsample_lab.passport.figure import figure
-
-        return figure(self)
 
 
 def plain(value: Any) -> Any:

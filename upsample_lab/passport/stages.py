@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from upsample_lab.metrics import dc_phase_variation, energy_by_period
 from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.record import Stage, Stages
+from upsample_lab.passport.watching import hookable_parts
 from upsample_lab.upsamplers import Upsampler
 
 NEGLIGIBLE_VARIATION = 0.01  # DC-phase variation below which no stage is blamed: 1 % of the image's own level
@@ -79,7 +80,7 @@ def _watched(module: nn.Module) -> Iterator[list[Call]]:
 
         return record
 
-    parts = dict(module.named_modules())
+    parts = dict(hookable_parts(module))
     upsamplers = [name for name, part in parts.items() if isinstance(part, Upsampler)]
     handles = [
         part.register_forward_hook(hook(name))

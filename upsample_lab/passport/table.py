@@ -6,13 +6,13 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from upsample_lab.passport.record import DB_CEILING, Cost, Finding, Passport
+from upsample_lab.passport.record import DB_CEILING, Cost, Finding, Record
 
 WIDTH = 100
 Row = tuple[str, str, str]
 
 
-def table(passport: Passport) -> str:
+def table(passport: Record) -> str:
     """All figures of one passport, at most `WIDTH` columns."""
     lines = [*heading(passport), ""]
     for title, rows in sections(passport):
@@ -23,7 +23,7 @@ def table(passport: Passport) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def heading(passport: Passport) -> list[str]:
+def heading(passport: Record) -> list[str]:
     """Name, and how it was measured."""
     s = passport.subject
     first = f"{s.name}: x{s.scale}, {s.in_channels} -> {s.out_channels} channels"
@@ -36,7 +36,7 @@ def heading(passport: Passport) -> list[str]:
     return [first, *textwrap.wrap(how, WIDTH)]
 
 
-def sections(passport: Passport) -> Iterator[tuple[str, list[Row]]]:
+def sections(passport: Record) -> Iterator[tuple[str, list[Row]]]:
     """(title, rows of quantity, value and ideal); the HTML page shows the same."""
     yield "phases", phase_rows(passport)
     yield "place and shape", shape_rows(passport)
@@ -47,11 +47,11 @@ def sections(passport: Passport) -> Iterator[tuple[str, list[Row]]]:
         yield "checkerboard by stage", stage_rows(passport)
 
 
-def phase_rows(passport: Passport) -> list[Row]:
+def phase_rows(passport: Record) -> list[Row]:
     g = passport.gains
     taps = sorted({int(tap) for tap in g.taps.ravel()})
     rows = [
-        ("DC-phase variation", f"{g.dc_phase_variation:.4f}", f"0 even, {_random(passport):.3f} random"),
+        ("DC-phase variation, relative", f"{g.dc_phase_variation:.4f}", f"0 even, {_random(passport):.3f} random"),
         ("  of the weights alone", f"{g.weight_phase_variation:.4f}", "0"),
         ("  of the biases alone", f"{g.bias_phase_variation:.4f}", "0"),
         ("input pixels a phase sees", " or ".join(map(str, taps)), "one number"),
@@ -63,11 +63,11 @@ def phase_rows(passport: Passport) -> list[Row]:
     return rows
 
 
-def _random(passport: Passport) -> float:
+def _random(passport: Record) -> float:
     return math.sqrt(1 - 1 / passport.subject.scale**2)
 
 
-def shape_rows(passport: Passport) -> list[Row]:
+def shape_rows(passport: Record) -> list[Row]:
     i = passport.impulse
     support = "the whole image" if i.support_px is None else f"{i.support_px[0]} x {i.support_px[1]} px"
     shift = "undefined" if i.support_shift_px is None else pair(i.support_shift_px, "+.2f", "px")
@@ -75,12 +75,13 @@ def shape_rows(passport: Passport) -> list[Row]:
         ("support of one input pixel", support, ""),
         ("shift of the support (down, right)", shift, "0"),
         ("shift of slow content (down, right)", pair(i.delay_px, "+.2f", "px"), "0"),
+        ("  its standard error over channels", pair(i.delay_error_px, ".2f", "px"), ""),
         ("magnification (down, right)", pair(i.magnification, ".3f", ""), f"{passport.subject.scale}"),
         ("difference between places", f"{i.position_error:.2%}", "0"),
     ]
 
 
-def frequency_rows(passport: Passport) -> list[Row]:
+def frequency_rows(passport: Record) -> list[Row]:
     f = passport.frequency
     return [
         ("image rejection, white input", db(f.image_rejection_db), "high"),
@@ -90,7 +91,7 @@ def frequency_rows(passport: Passport) -> list[Row]:
     ]
 
 
-def shift_rows(passport: Passport) -> list[Row]:
+def shift_rows(passport: Record) -> list[Row]:
     e = passport.equivariance
     rows = [("by 1 input pixel", db(e.integer_db), f"{DB_CEILING:.0f}: exact")]
     return rows + [
@@ -100,18 +101,18 @@ def shift_rows(passport: Passport) -> list[Row]:
     ]
 
 
-def border_rows(passport: Passport) -> list[Row]:
+def border_rows(passport: Record) -> list[Row]:
     b, g = passport.border, passport.gradient
     where = "nowhere" if not b.fails else f"{', '.join(b.fails)}; {max(b.width_px.values())} px deep"
     return [
         ("border over interior, constant", f"{b.ratio[b.worst]:.3f} at the {b.worst}", "1"),
         ("border fails (more than 1 % off)", where, "nowhere"),
-        ("gradient: spread over the interior", f"{g.interior_variation:.4f}", "0"),
-        ("gradient: border over interior", f"{g.border_ratio:.3f}", "1"),
+        ("gradient: spread over the interior", number(g.interior_variation, ".4f"), "0"),
+        ("gradient: border over interior", number(g.border_ratio, ".3f"), "1"),
     ]
 
 
-def stage_rows(passport: Passport) -> list[Row]:
+def stage_rows(passport: Record) -> list[Row]:
     return [
         (
             f"stage {stage.name or 'whole'} (x{stage.scale}): period {stage.period_px} px",
@@ -141,6 +142,18 @@ def cost_lines(cost: Cost) -> list[str]:
     return lines
 
 
+def defined_macs(cost: Cost) -> float:
+    """Multiply-accumulates per output pixel by the layer's own formula, or as dispatched where it has none."""
+    return cost.macs_per_pixel if cost.macs_per_pixel_formula is None else cost.macs_per_pixel_formula
+
+
+def macs_words(cost: Cost) -> str:
+    """`2,304 MACs/px`, and what is really done for them where that differs by more than a border."""
+    words = f"{count(defined_macs(cost))} MACs/px"
+    differs = abs(cost.macs_per_pixel - defined_macs(cost)) > 0.1 * defined_macs(cost)
+    return f"{words}, {count(cost.macs_per_pixel)} as run" if differs else words
+
+
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """What is wrong, each with its mend."""
     lines = []
@@ -156,8 +169,14 @@ def _line(row: Row) -> str:
 
 
 def db(value: float) -> str:
-    """Decibels; the ceiling is said in words."""
+    """Decibels; the ceiling is said in words, and what could not be measured too."""
+    if math.isnan(value):
+        return "undefined"
     return "exact" if value >= DB_CEILING else f"{value:.1f} dB"
+
+
+def number(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "undefined"
 
 
 def pair(values: Sequence[float], form: str, unit: str) -> str:
@@ -188,17 +207,19 @@ def size(byte_count: int | None) -> str:
 
 
 COMPARISON_COLUMNS = (
-    "DC-phase", "shift px", "image rej.", "droop", "half px", "border", "parameters", "MACs/px", "forward", "backward",
+    "DC-phase", "shift px", "image rej.", "droop", "half px", "border", "parameters", "MACs/px", "as run",
+    "forward", "backward",
 )  # fmt: skip
+"""DC-phase: the relative variation. MACs/px: by the layer's definition; as run: as dispatched, folded where it is."""
 
 
-def comparison_rows(passports: Sequence[Passport]) -> list[list[str]]:
+def comparison_rows(passports: Sequence[Record]) -> list[list[str]]:
     """One row of `COMPARISON_COLUMNS` for each passport, its name first."""
     return [[passport.subject.name, *_comparison(passport)] for passport in passports]
 
 
-def _comparison(passport: Passport) -> list[str]:
-    shift = passport.impulse.support_shift_px or passport.impulse.delay_px
+def _comparison(passport: Record) -> list[str]:
+    shift = passport.impulse.shift_px
     worst = max(shift, key=abs)
     cost, timing = passport.cost, passport.cost.timings[0] if passport.cost else None
     half = float(passport.equivariance.half_pixel_db[list(passport.equivariance.bandwidth).index(0.5)])
@@ -210,13 +231,14 @@ def _comparison(passport: Passport) -> list[str]:
         db(half),
         f"{passport.border.ratio[passport.border.worst]:.2f}",
         f"{cost.parameter_count:,}" if cost else "-",
+        count(defined_macs(cost)) if cost else "-",
         count(cost.macs_per_pixel) if cost else "-",
         ms(timing.forward_ms) if timing else "-",
         ms(timing.backward_ms) if timing else "-",
     ]
 
 
-def comparison(passports: Sequence[Passport]) -> str:
+def comparison(passports: Sequence[Record]) -> str:
     """Several passports side by side, then what is wrong with each."""
     rows = [["", *COMPARISON_COLUMNS], *comparison_rows(passports)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
