@@ -51,6 +51,36 @@ class FunctionalBlur(nn.Module):
         return F.conv2d(enlarged, weight, padding=1, groups=input.shape[1])
 
 
+class FixedFilter(nn.Module):
+    """Bilinear, then a depthwise filter with weights of its own on a replicated border, the same along both axes."""
+
+    def __init__(self, taps: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("taps", torch.tensor(taps))
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = (self.taps[:, None] * self.taps).expand(input.shape[1], 1, -1, -1)
+        half = len(self.taps) // 2
+        enlarged = F.interpolate(input, scale_factor=2.0, mode="bilinear")
+        return F.conv2d(F.pad(enlarged, (half,) * 4, mode="replicate"), weight, groups=input.shape[1])
+
+
+class Unused(nn.Module):
+    """A resize-convolution beside a transposed convolution that is registered, and used only to borrow its weight."""
+
+    def __init__(self, borrow: bool = False) -> None:
+        super().__init__()
+        self.spare = nn.ConvTranspose2d(3, 3, 3, 2, 1, 1)
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.borrow = borrow
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.borrow:
+            return F.conv_transpose2d(input, 2 * self.spare.weight, stride=2, padding=1, output_padding=1)
+        output: Tensor = self.conv(F.interpolate(input, scale_factor=2.0))
+        return output
+
+
 class MixedCorners(nn.Module):
     """Two branches whose grids do not agree."""
 

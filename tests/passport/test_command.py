@@ -12,7 +12,8 @@ import pytest
 
 from upsample_lab.cli.compose import compose_grid, compose_one
 from upsample_lab.cli.main import BadRequest
-from upsample_lab.passport.command import folder_name, run, title
+from upsample_lab.passport.command import folder_name, measure, run, title
+from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, count, macs_words
 from upsample_lab.settings import ConfigError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "passport.py"
@@ -35,6 +36,22 @@ def test_one_passport(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert printed.splitlines()[-3:] == [str(folder / name) for name in FILES]
     assert json.loads((folder / "passport.json").read_text())["subject"]["name"] == "deconv kernel_size=3"
     assert "upsample.kernel_size=3" in (folder / "passport.html").read_text()
+
+
+def test_without_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(compose_grid("passport", [*SMALL, "upsample=nearest", "cost=false", f"output_root={tmp_path}"])) == 0
+    (folder,) = (tmp_path / "passports").iterdir()
+    assert json.loads((folder / "passport.json").read_text())["cost"] is None
+    assert "cost on this device" not in capsys.readouterr().out
+
+
+def test_a_comparison_tells_what_a_layer_costs_by_definition_and_as_it_is_run() -> None:
+    (config,) = compose_grid("passport", ["size=16", "upsample=nearest", "device=cpu"])
+    measured = measure(config)
+    row = dict(zip(COMPARISON_COLUMNS, comparison_rows([measured])[0][1:], strict=True))
+    assert row["MACs/px"] == "2,304"
+    assert row["as run"] == count(measured.cost.macs_per_pixel) != "2,304"
+    assert macs_words(measured.cost) == f"2,304 MACs/px, {row['as run']} as run"
 
 
 def test_a_comparison_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,38 @@ def test_the_backward_pass_of_a_convolution_needs_two_more_of_its_products() -> 
     assert backward.macs == 2 * forward.macs > 0
 
 
+# Products of the backward pass of a resize, from 8 channels of 6 x 5 pixels in a batch of 2: each of the forward pass.
+RESIZES: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
+    "nearest": (lambda x: F.interpolate(x, scale_factor=2.0), 0),
+    "bilinear": (lambda x: F.interpolate(x, scale_factor=2.0, mode="bilinear"), 4 * PIXELS * 8 * 4),
+    "bilinear to a size": (lambda x: F.interpolate(x, size=(9, 10), mode="bilinear"), 2 * 8 * 90 * 4),
+    "bicubic": (lambda x: F.interpolate(x, scale_factor=2.0, mode="bicubic"), 4 * PIXELS * 8 * 16),
+    "antialiased, larger": (
+        lambda x: F.interpolate(x, scale_factor=2.0, mode="bilinear", antialias=True), 4 * PIXELS * 8 * 4
+    ),
+    "antialiased, a third": (
+        lambda x: F.interpolate(x, size=(2, 5), mode="bilinear", antialias=True), 2 * 8 * 10 * (6 * 2)
+    ),
+    "module": (nn.Upsample(scale_factor=2, mode="bilinear"), 4 * PIXELS * 8 * 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("resize", "macs"), RESIZES.values(), ids=RESIZES)
+def test_the_backward_pass_of_a_library_resize_is_counted(resize: Callable[[Tensor], Tensor], macs: int) -> None:
+    forward, backward = count_passes(resize, torch.ones(IMAGE))
+    assert (forward.macs, backward.macs) == (macs, macs)
+
+
+def test_the_backward_pass_of_a_sampled_grid_is_counted() -> None:
+    """Each of four taps once for the image, and twice for the grid where that has a gradient."""
+    grid = torch.zeros(2, 12, 10, 2)
+    forward, backward = count_passes(lambda x: F.grid_sample(x, grid, align_corners=False), torch.ones(IMAGE))
+    assert forward.macs == backward.macs == 4 * PIXELS * 8 * 4
+    grid.requires_grad_()
+    _, backward = count_passes(lambda x: F.grid_sample(x, grid, align_corners=False), torch.ones(IMAGE))
+    assert backward.macs == 3 * forward.macs
+
+
 def test_bytes_moved_are_those_read_and_written_without_views() -> None:
     image = torch.zeros(4, 8)
     with Counter() as counter:

@@ -91,6 +91,12 @@ CASES: dict[str, tuple[Make, int, set[str], str]] = {
         {"shift"},
         "Centre the filter",
     ),
+    "skewed filter": (
+        lambda: modules.FixedFilter((0.05, 0.1, 0.85)), 3, {"shift"}, "0.8 px up and 0.8 px left|symmetric about"
+    ),
+    "skewed filter, one channel": (lambda: modules.FixedFilter((0.85, 0.1, 0.05)), 1, {"shift"}, "0.8 px down"),
+    "symmetric filter": (lambda: modules.FixedFilter((0.25, 0.5, 0.25)), 3, set(), ""),
+    "registered and never called": (modules.Unused, 3, set(), ""),
     "noise": (modules.Noisy, 3, {"not-repeatable"}, "evaluation mode"),
     "bilinear": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), 3, set(), ""),
     "resize-convolution": (
@@ -118,6 +124,37 @@ def test_findings_name_the_layer() -> None:
     (shift,) = [finding for finding in lint(module, 4, 2) if finding.code == "shift"]
     assert shift.where == "1.2"
     assert "inspected" in shift.seen
+
+
+def test_what_is_computed_with_a_childs_weight_is_named_and_what_is_only_registered_is_not() -> None:
+    borrowed = seeded(lambda: modules.Unused(borrow=True))
+    findings = {finding.code: finding.where for finding in lint(borrowed, 3, 2)}
+    assert findings["stride-does-not-divide-kernel"] == "spare"
+    assert not [finding for finding in lint(seeded(modules.Unused), 3, 2) if finding.where == "spare"]
+
+
+def test_learned_weights_that_move_the_image_beyond_chance_are_a_note() -> None:
+    def biased() -> nn.Module:
+        layer = nn.Conv2d(8, 8, 3, padding=1, padding_mode="replicate", bias=False)
+        with torch.no_grad():
+            layer.weight[..., 2, :] += 0.3  # looks a pixel further down, in all pairs of channels
+        return nn.Sequential(nn.Upsample(scale_factor=2), layer)
+
+    (note,) = lint(seeded(biased), 8, 2)
+    assert (note.code, note.severity) == ("shift", "note")
+    assert "up" in note.message
+    for seed in range(8):  # random ones do not
+        layers = seeded(lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3, padding=1)), seed)
+        assert "shift" not in {finding.code for finding in lint(layers, 4, 2)}
+
+
+def test_both_figures_of_a_biased_layer_are_told_by_their_names() -> None:
+    measured = passport(seeded(lambda: nn.ConvTranspose2d(8, 8, 3, 2, 1, 1)), 8, 2, cost=False)
+    gains = measured.gains
+    (told,) = [finding.message for finding in measured.findings if finding.code == "unequal-phase-gains"]
+    assert f"{gains.weight_phase_variation:.3f} by the weights alone" in told
+    assert f"{gains.dc_phase_variation:.3f} with the biases" in told
+    assert re.search(rf"DC-phase variation, relative +{gains.dc_phase_variation:.4f}", measured.table())
 
 
 def test_errors_come_first_and_notes_last() -> None:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
 from torch import nn
 
 from upsample_lab.passport import Passport, passport
@@ -90,10 +91,64 @@ def test_droop_at_half_band(mode: str) -> None:
     np.testing.assert_allclose(p.frequency.droop_db, 20 * math.log10(DROOP[mode]), atol=1e-9)
 
 
-def test_white_noise_rejection_of_nearest(nearest: Passport) -> None:
-    """The box's band holds (1/2 + 1/π)² of its energy: the integral of cos² over the inner half, for both axes."""
-    inside = (0.5 + 1 / math.pi) ** 2
-    assert nearest.frequency.image_rejection_db == pytest.approx(10 * math.log10(inside / (1 - inside)), abs=0.01)
+def power_of(mode: str, scale: int, f: float) -> float:
+    """|H|² at f cycles per input pixel relative to 0, along one axis.
+
+    Nearest is a box of s output pixels: the Dirichlet kernel `D = sin(πf) / (s sin(πf/s))`. Bilinear is a tent, two
+    boxes after each other: `D²`. For an even scale its taps lie half a pixel beside those of two boxes, at the mean of
+    neighbours: another `cos(πf/s)`.
+    """
+    at = math.sin(math.pi * f / scale)
+    box = math.sin(math.pi * f) / (scale * at) if abs(at) > 1e-12 else 1.0
+    if mode == "nearest":
+        return box**2
+    return box**4 * (math.cos(math.pi * f / scale) ** 2 if scale % 2 == 0 else 1.0)
+
+
+def rejection_of(mode: str, scale: int, limit: float) -> float:
+    """Both axes have the same response, so energies in squares are products of those along an axis."""
+    around = [
+        quad(lambda f: power_of(mode, scale, f), m - limit, m + limit, epsabs=1e-13)[0] for m in range(scale)
+    ]  # the response repeats every s cycles per input pixel
+    band, copies = around[0] ** 2, sum(around) ** 2
+    return 10 * math.log10(band / (copies - band))
+
+
+REJECTED = {f"{mode} x{scale}": (mode, scale) for mode in ("nearest", "bilinear") for scale in (2, 3, 4)}
+
+
+@pytest.mark.parametrize(("mode", "scale"), REJECTED.values(), ids=REJECTED)
+def test_rejections_are_the_integrals_of_the_closed_form(mode: str, scale: int) -> None:
+    f = measured(nn.Upsample(scale_factor=scale, mode=mode), scale=scale).frequency
+    assert f.half_band_rejection_db == pytest.approx(rejection_of(mode, scale, 0.25), abs=1e-9)
+    assert f.image_rejection_db == pytest.approx(rejection_of(mode, scale, 0.5), abs=1e-9)
+    for frequency, power_db in zip(f.frequency, f.horizontal_db, strict=True):
+        power = power_of(mode, scale, frequency)
+        assert 10 ** (power_db / 10) == pytest.approx(power, abs=1e-12)
+
+
+def _cosines(coefficients: dict[int, float], limit: float) -> float:
+    """The integral over |f| <= limit of `Σ c_n cos(nπf)`."""
+    return sum(2 * c * (math.sin(n * math.pi * limit) / (n * math.pi) if n else limit) for n, c in coefficients.items())
+
+
+# |H|² of scale 2 as a sum of cosines: cos²(πf/2) and cos⁶(πf/2); the image has it half a turn on, so odd terms cancel.
+SPELT_OUT = {"nearest": {0: 1 / 2, 1: 1 / 2}, "bilinear": {0: 10 / 32, 1: 15 / 32, 2: 6 / 32, 3: 1 / 32}}
+
+
+@pytest.mark.parametrize("mode", SPELT_OUT)
+@pytest.mark.parametrize("limit", [0.25, 0.5])
+def test_rejections_at_scale_2_spelt_out(mode: str, limit: float) -> None:
+    coefficients = SPELT_OUT[mode]
+    band = _cosines(coefficients, limit)
+    copies = 2 * _cosines({n: c for n, c in coefficients.items() if n % 2 == 0}, limit)
+    expected = 10 * math.log10(band**2 / (copies**2 - band**2))
+    assert rejection_of(mode, 2, limit) == pytest.approx(expected, abs=1e-9)
+    if (mode, limit) == ("nearest", 0.25):
+        assert expected == pytest.approx(9.679, abs=5e-4)
+        assert band == pytest.approx(0.25 + math.sin(math.pi / 4) / math.pi)
+    if (mode, limit) == ("nearest", 0.5):
+        assert band == pytest.approx(0.5 + 1 / math.pi)
 
 
 @pytest.mark.parametrize("waves", [1, 2, 3])
