@@ -1,9 +1,10 @@
-"""Test the artifact metrics on images with known patterns; write the figure and the table of the documentation.
+"""Test the artifact metrics on images with known patterns; write the figure and the tables of the documentation.
 
     python scripts/metrics_selftest.py [--data-root FOLDER]
 
 Needs MNIST and CIFAR-10 (JPEG copy) below the data folder (UPSAMPLE_LAB_DATA). Takes about a minute on two cores.
-Exit status 1 when a metric fires on clean images or misses what it claims to find, 2 when the images are not there.
+Exit status 1 when a metric fires on clean images, misses what it claims to find, or reads another amplitude than was
+injected; 2 when the images are not there.
 """
 
 import argparse
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from upsample_lab.cli.main import OneLineParser, guarded
 from upsample_lab.metrics.selftest.carriers import CARRIERS
+from upsample_lab.metrics.selftest.recovery import broken_recoveries, recover, recovery_table
 from upsample_lab.metrics.selftest.report import broken_claims, claims_table, jpeg_traces, measure, measured_table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-BEGIN, END = "<!-- claims: begin -->", "<!-- claims: end -->"
+TABLES = ("claims", "recovery")
+"""What is rewritten in docs/metrics.md, between comments of these names."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -34,11 +37,15 @@ def main(words: Sequence[str] | None = None) -> int:
     curves = measure(carriers)
     print(measured_table(curves), "", jpeg_traces(carriers["cifar10_jpeg"]), sep="\n")
     draw(curves, {name: carriers[name] for name in ("mnist", "cifar10_jpeg")}, DOCS / "images" / "metrics-selftest.png")
+    recoveries = recover(carriers)
     page = DOCS / "metrics.md"
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n{claims_table()}\n{END}{after}", encoding="utf-8")
-    failures = broken_claims(curves)
+    text = page.read_text(encoding="utf-8")
+    for name, table in zip(TABLES, (claims_table(), recovery_table(recoveries)), strict=True):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    page.write_text(text, encoding="utf-8")
+    failures = [*broken_claims(curves), *broken_recoveries(recoveries)]
     for failure in failures:
         print(f"metrics_selftest: {failure}", file=sys.stderr)
     return 1 if failures else 0

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from upsample_lab.metrics import line_energy_db, phase_variance
 from upsample_lab.metrics.selftest.carriers import CARRIERS, IMAGE_COUNT
 from upsample_lab.metrics.selftest.probes import AMPLITUDES, PROBES, SET_SIZE, checkerboard, detection_limit, readings
+from upsample_lab.metrics.selftest.recovery import FIGURES, broken_recoveries, claimed, recovered_from
 from upsample_lab.metrics.selftest.report import broken_claims, claims_table, luma_and_chroma
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -106,3 +107,22 @@ def test_jpeg_s_subsampled_chroma_is_found_and_its_luma_is_clean() -> None:
     residuals = {n: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - x for n, x in planes.items()}
     ratios = {name: phase_variance(residual, 2).ratio for name, residual in residuals.items()}
     assert ratios["Y"] < 1e-4 < 1e-3 < min(ratios["Cb"], ratios["Cr"])
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_figures_in_grey_levels_are_the_amplitude_that_was_injected(carrier: str) -> None:
+    images = carrier_images(carrier)[:SET_SIZE]
+    found = {(name, carrier, 4): recovered_from(name, images, 4) for name in FIGURES}
+    assert broken_recoveries(found) == []
+
+
+def test_the_documented_recoveries_are_those_that_are_claimed() -> None:
+    """Each cell of the table is at most the claim, and the tests above hold the claims."""
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    rows = page.split("<!-- recovery: begin -->")[1].split("<!-- recovery: end -->")[0].strip().splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [(name, int(period)) for name, _, period, *_ in cells] == [(f"`{n}`", p) for n in FIGURES for p in (2, 4, 8)]
+    for name, shown, period, *limits in cells:
+        assert shown == FIGURES[name.strip("`")][1]
+        for carrier, limit in zip(CARRIERS, limits, strict=True):
+            assert limit == "no flat window" or float(limit) <= claimed(name, carrier, int(period))

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import load_file
 
+from tests.conftest import load_script
+from upsample_lab.cli.main import guarded
 from upsample_lab.compare.report.flat import GREYS as REPORTED_GREYS
 from upsample_lab.config import MlpModel, load_option
 from upsample_lab.metrics import LEVELS
@@ -159,3 +162,20 @@ def test_a_pattern_is_drawn_true_and_enlarged_by_a_factor_for_all() -> None:
 
 def test_the_report_reads_the_greys_that_are_measured() -> None:
     assert REPORTED_GREYS == GREYS
+
+
+def test_the_picture_of_the_readme_can_be_drawn_of_any_runs(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("trainer.epochs=1") == 0
+    assert train("trainer.epochs=1", "upsample=nearest") == 0
+    runs = [str(path) for path in sorted((tmp_path / "out" / "default").glob("*seed0*"))]
+    main, out = load_script("pattern_picture").main, tmp_path / "picture.png"
+    capsys.readouterr()
+    assert guarded(lambda: main([str(out), *runs])) == 0
+    assert "nearest: 0.00 levels" in capsys.readouterr().out
+    with Image.open(out) as picture:
+        assert picture.format == "PNG"
+    assert guarded(lambda: main([str(tmp_path / "other.png"), str(tmp_path)])) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "other.png").exists()

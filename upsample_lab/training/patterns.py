@@ -88,7 +88,7 @@ def artifact_pictures(uniform: Tensor, windows: Mapping[str, Tensor], period: in
     heads = [f"grey {grey}" + ("" if rms is None else f": {rms:.2f}") for grey, rms in zip(GREYS, levels, strict=True)]
     pictures = {"uniform": pattern_grid({"output": uniform}, heads)}
     if windows:
-        heads = [f"{float(rms):.2f}" for rms in windows["rms_levels"]]
+        heads = [f"{float(rms):.2f} levels" for rms in windows["rms_levels"]]
         pictures["flat_window"] = pattern_grid({"input": windows["target"], "output": windows["output"]}, heads)
     return pictures
 

@@ -14,6 +14,7 @@ SHOWN_PX = 84  # images smaller than this are enlarged by a whole factor
 LABEL_PX, GAP_PX, FONT_PX = 76, 2, 15
 KERNELS_SHOWN = 8
 HEAD_PX, HEAD_FONT_PX = 20, 12
+PATTERN_PX = 192  # as SHOWN_PX, for patterns: the eye needs larger fields, and the heads room
 STRETCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 ImageArray = Tensor | np.ndarray
@@ -49,7 +50,8 @@ def pattern_grid(rows: Mapping[str, ImageArray], heads: Sequence[str] = (), fact
     strips = []
     for label, row in images.items():
         stretched = (0.5 + factor * deviation(row)).clamp(0, 1)
-        strips += [_labelled(label, _strip(row.clamp(0, 1))), _labelled(f"{label}\nx{factor}", _strip(stretched))]
+        true = _strip(row.clamp(0, 1), PATTERN_PX)
+        strips += [_labelled(label, true), _labelled(f"{label}\nx{factor}", _strip(stretched, PATTERN_PX))]
     picture = np.concatenate(strips)
     return np.concatenate([_headed(heads, picture.shape[1]), picture]) if heads else picture
 
@@ -80,9 +82,9 @@ def _headed(heads: Sequence[str], width: int) -> np.ndarray:
     return np.asarray(card)
 
 
-def _strip(images: Tensor) -> np.ndarray:
+def _strip(images: Tensor, shown_px: int = SHOWN_PX) -> np.ndarray:
     """`[N, C, H, W]` in [0, 1] side by side, uint8 `[H', N·W', 3]`."""
-    factor = max(1, SHOWN_PX // images.shape[-1])
+    factor = max(1, shown_px // images.shape[-1])
     pixels = (images * 255).round().to(torch.uint8)
     pixels = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
     pixels = pixels.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
