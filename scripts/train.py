@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import replace
 
@@ -57,7 +58,7 @@ def single(config: TrainConfig) -> int:
         return outcome.exit_status
     print_results([(outcome.path.name, outcome.summary)], "Best checkpoint on the test set")
     print(f"run directory:  {outcome.path}")
-    print(f"look at it:     tensorboard --logdir {outcome.path}")
+    print(f"look at it:     tensorboard --logdir {shlex.quote(str(outcome.path))}")
     if not outcome.trained:
         print("This run was complete already; nothing was trained. To train it again: add run.mode=fresh")
     return 0
@@ -70,13 +71,14 @@ def sweep(words: list[str], grid: list[TrainConfig]) -> int:
     from upsample_lab.cli.launchers import check_reachable, in_process
     from upsample_lab.cli.sweep import StoppingWorkers, fixed_places, launch
     from upsample_lab.training.display import Display
-    from upsample_lab.training.session import with_available_data_each
+    from upsample_lab.training.session import check_data_each, with_available_data_each
     from upsample_lab.training.sweep_report import plan_line, report_sweep
 
     launcher = hydra_settings("train", words).launcher
     check_reachable(launcher)
     words = words if in_process(launcher) else [*words, *fixed_places(grid)]
     grid = with_available_data_each(grid, Display())  # downloads once, before the runs start
+    check_data_each(grid, Display())
     print(plan_line(grid), flush=True)
     status = 0
     try:

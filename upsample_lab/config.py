@@ -252,6 +252,12 @@ class ImageFolderData(DataOptions):
     image_size: int = setting("side in pixels to which the images are resized and cropped", low=8, high=1024)
     channels: int = setting("1 for grey, 3 for colour", choices=("1", "3"))
     test_fraction: float = setting("part of a flat folder that is kept for testing", above=0, high=0.9)
+    train_folders: list[str] | None = setting(
+        "folders below data.path whose images train, '.' for those in none; null: by their names", neutral=None
+    )
+    test_folders: list[str] | None = setting(
+        "folders below data.path whose images test; null: by their names", neutral=None
+    )
     cache_dir: str | None = setting(
         "where the converted array is kept; null for the user's cache folder", identity=False
     )

@@ -17,8 +17,8 @@ from upsample_lab.cli import launchers
 from upsample_lab.cli.compose import compose_grid, compose_one, compose_unchecked, hydra_settings, is_sweep
 from upsample_lab.cli.launchers import PLUGINS, check_installed, check_reachable, in_process
 from upsample_lab.cli.sweep import StoppingWorkers, fixed_places
+from upsample_lab.runs.identity import run_name
 from upsample_lab.settings import CONFIG_DIR, ConfigError, choices, option_values, variants
-from upsample_lab.training.run import run_name
 
 STUDIES = ("mnist_upsamplers", "cifar_upsamplers", "image_folder_upsamplers")
 RUNS = {**dict.fromkeys(STUDIES, 45), "kernel_size": 35, "init_over_training": 15, "glyphs_smoke": 9}

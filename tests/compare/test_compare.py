@@ -23,7 +23,6 @@ from upsample_lab.compare.catalogue import CATALOGUE, metric_of
 from upsample_lab.compare.collect import compare
 from upsample_lab.compare.output import print_comparison, write_tables
 from upsample_lab.compare.provenance import provenance_of
-from upsample_lab.compare.reading import deciding
 from upsample_lab.compare.refusals import changed_between, code_difference
 from upsample_lab.compare.report.words import ranks_of, standing
 from upsample_lab.compare.result import Comparison, Run
@@ -31,8 +30,8 @@ from upsample_lab.compare.variants import Group, group_runs
 from upsample_lab.compare.verdicts import difference_verdict
 from upsample_lab.config import CompareConfig, TrainConfig
 from upsample_lab.models import ConvolutionalAutoencoder
+from upsample_lab.runs.identity import flat_deciding, identity
 from upsample_lab.settings import ConfigError, choices
-from upsample_lab.training.run import identity
 from upsample_lab.training.tracking import QUALITY, TEST_METRICS, VAL_METRICS
 
 GLYPHS = "data=glyphs"
@@ -518,7 +517,7 @@ def test_what_decides_a_run_is_what_its_digest_is_made_of(model: str, data: str,
         for key, value in expected.items()
         for name, inner in (value.items() if isinstance(value, dict) else [("", value)])
     }
-    assert deciding(dataclasses.asdict(trained)) == flat
+    assert flat_deciding(dataclasses.asdict(trained)) == flat
 
 
 def test_known_metrics_are_those_that_runs_report() -> None:

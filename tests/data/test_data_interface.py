@@ -10,7 +10,7 @@ import torch
 import yaml
 
 import upsample_lab.data as data
-from tests.data.small_sets import SmallMnist
+from tests.data.small_sets import SmallMnist, md5
 from upsample_lab.data import DataError, Prepared, cifar, dataset_digest, load_images, mnist, prepare
 from upsample_lab.data.sets import ImageSets, split_sets
 
@@ -56,6 +56,29 @@ def test_unpacked_files_will_do(tmp_path, small, config_of):
         archive.unlink()
     prepare(config_of("mnist"))
     assert torch.equal(load_images(config_of("mnist")).test[:, 0], torch.from_numpy(small.test))
+
+
+@pytest.mark.parametrize("folder", ["MNIST/raw", "MNIST", ""])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("dotted", [True, False])
+def test_files_are_found_under_their_other_names(tmp_path, small, config_of, folder, packed, dotted):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for name, content in small.archives.items():
+        name = name.replace("-idx3", ".idx3") if dotted else name
+        path = tmp_path / folder / (name if packed else name.removesuffix(".gz"))
+        path.write_bytes(content if packed else gzip.decompress(content))
+    assert prepare(config_of("mnist")) == Prepared("mnist")
+    assert torch.equal(load_images(config_of("mnist")).test[:, 0], torch.from_numpy(small.test))
+
+
+def test_files_in_the_root_are_checked_for_the_set_that_they_are_of(tmp_path, small, config_of, monkeypatch):
+    content = {name: gzip.decompress(archive) for name, archive in small.archives.items()}
+    known = {small.source.train.md5: md5(b"another"), small.source.test.md5: md5(content["t10k-images-idx3-ubyte.gz"])}
+    monkeypatch.setattr("upsample_lab.data.mnist.UNPACKED_MD5", known)
+    for name, unpacked in content.items():
+        (tmp_path / name.removesuffix(".gz")).write_bytes(unpacked)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is not in"):
+        prepare(config_of("mnist"))
 
 
 def test_missing_files_are_downloaded(tmp_path, small, config_of, mirror):

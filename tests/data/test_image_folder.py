@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -335,3 +336,80 @@ def test_unusable_settings_name_the_key(root, load, path, changes, message):
     settings = FolderSettings(**({"image_size": SIZE, "channels": 1, "test_fraction": 0.25} | changes))
     with pytest.raises(DataError, match=message):
         load(path, settings)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Layouts: no file is left out, and none for testing trains, without a word
+
+
+@pytest.mark.parametrize(
+    ("layout", "trains", "tests", "words"),
+    [
+        ({"train": 3, "valid": 2}, "train", "valid", ""),
+        ({"train": 3, "validation": 2}, "train", "validation", ""),
+        ({"train": 3, "dev": 2}, "train", "dev", ""),
+        ({"Train": 3, "Test": 2}, "Train", "Test", ""),
+        ({"TRAIN": 3, "TEST": 2}, "TRAIN", "TEST", ""),
+        ({"train2017": 3, "val2017": 2}, "train2017", "val2017", ""),
+        ({"DIV2K_train_HR": 3, "DIV2K_valid_HR": 2}, "DIV2K_train_HR", "DIV2K_valid_HR", ""),
+        ({"train": 3, "test": 2, "valid": 4}, "train", "test", r"4 images are not used: valid/ \(4\); data.train_"),
+        ({"train": 3, "test": 2, "": 2}, "train", "test", r"2 images are not used: 00.png, 01.png"),
+        ({"train": 9, "extra": 2}, "train", None, r"2 images are not used: extra/ \(2\)"),
+        ({"train": 3, "Train": 4, "test": 2}, "train Train", "test", "Train/ and train/ are taken together as train"),
+        ({"cat": 3, "dog": 3, "test": 2}, "cat dog", "test", r"no train/: the 6 images outside test/ \(2\) train"),
+        ({"cat/train": 3, "cat/test": 2, "dog/train": 2}, "cat/train dog/train", "cat/test", "below the top"),
+        ({"train/test": 3, "test/train": 2}, "train/test", "test/train", ""),
+        ({"bullet_train": 5, "dog": 4}, None, None, "no train/ and test/: 2 of its 9"),
+        ({"crash_test": 5, "dog": 4}, None, None, r"crash_test/ is taken as a class; data.test_folders=\[crash_test\]"),
+    ],
+)  # fmt: skip
+def test_layouts(root, load, layout, trains, tests, words):
+    value, of = 0, {}
+    for folder, count in layout.items():
+        put(root / "images", *(f"{folder}/{index:02}.png".lstrip("/") for index in range(count)), first_value=value)
+        of[folder] = set(range(value, value + count))
+        value += count
+    train, test, notes = load()
+    if trains is not None:
+        expected = set().union(*(of[name] for name in trains.split()))
+        assert (values(train) | values(test) if tests is None else values(train)) == expected
+    if tests is not None:
+        assert values(test) == of[tests]
+    assert len(notes) == (words != "")
+    assert not words or re.search(words, notes[0])
+
+
+@pytest.mark.parametrize("folder", ["test", "Val", "cat/testing"])
+def test_images_for_testing_alone_never_train(root, load, folder):
+    put(root / "images", *(f"{folder}/{name}" for name in NUMBERED))
+    with pytest.raises(DataError, match=r"no images to train on, only for testing .* data.train_folders"):
+        load()
+    settings = FolderSettings(SIZE, 1, 0.25, train_folders=(folder,))
+    assert len(load(settings=settings)[0]) == 9
+
+
+def test_settings_name_the_folders(root, load):
+    put(root / "images", "a/0.png", "a/1.png", "b/2.png", "train/3.png", "4.png")
+    settings = FolderSettings(SIZE, 1, 0.25, train_folders=("a", "."), test_folders=("b",))
+    train, test, notes = load(settings=settings)
+    assert (values(train), values(test)) == ({0, 1, 4}, {2})
+    assert notes[0].startswith("1 images are not used: train/ (1)")
+    for wrong, message in (
+        ({"train_folders": ("c",)}, "has no images; the folder has a, b, train"),
+        ({"train_folders": ("a",), "test_folders": ("a",)}, "would both train and test"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load(settings=FolderSettings(SIZE, 1, 0.25, **wrong))
+
+
+def test_a_file_of_the_same_size_and_date_is_converted_anew(root, load):
+    put(root / "images", *NUMBERED)
+    load()
+    path = root / "images" / "03.png"
+    stat = path.stat()
+    content = path.read_bytes()
+    put(root / "images", "03.png", first_value=100)
+    assert len(content) == path.stat().st_size
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    train, test, _ = load()
+    assert 100 in values(train) | values(test)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from upsample_lab.cli.compose import compose_one
+from upsample_lab.runs.identity import digest, option_word, run_name
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.lock import RunHeld
-from upsample_lab.training.run import RunDirectory, attempts, digest, run_name, run_path
+from upsample_lab.training.run import RunDirectory, attempts, run_path
 
 DECIDES = [
     "upsample=nearest",
@@ -110,3 +111,97 @@ def test_an_unwritable_output_root_is_named(tmp_path: Path) -> None:
         RunDirectory(tmp_path / "file" / "run").locked(),
     ):
         pass
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Names
+
+GOLDEN = [  # as they were before a name told its options; the digest must never change
+    ("", "mnist-deconv-seed0-c90d2ab8"),
+    ("upsample=nearest", "mnist-nearest-seed0-f36a5900"),
+    ("upsample=bilinear seed=3", "mnist-bilinear-seed3-08f2a6ae"),
+    ("upsample=bicubic data=cifar10", "cifar10-bicubic-seed0-e7ad2ab8"),
+    ("upsample=kaiser", "mnist-kaiser-seed0-f9983ac8"),
+    ("upsample=fourier", "mnist-fourier-seed0-458931a2"),
+    ("upsample=bilinear_additive", "mnist-bilinear_additive-seed0-16da8e18"),
+    ("upsample=blur_deconv", "mnist-blur_deconv-seed0-cfb0d1f1"),
+    ("upsample=pixel_shuffle", "mnist-pixel_shuffle-seed0-f7fcde55"),
+    ("upsample=blur_pixel_shuffle", "mnist-blur_pixel_shuffle-seed0-f4a1d50d"),
+    ("upsample=unpool", "mnist-unpool-seed0-ec3c50d4"),
+    ("upsample=carafe", "mnist-carafe-seed0-950033cd"),
+    ("upsample=dysample", "mnist-dysample-seed0-e3604d72"),
+    ("model=mlp", "mnist-mlp-seed0-51412384"),
+    ("model=mlp upsample=nearest", "mnist-mlp-seed0-51412384"),
+    ("model=medium data=fashion_mnist", "fashion_mnist-deconv-seed0-e1aba1f6"),
+    ("data=glyphs conv=native optim=sgd", "glyphs-deconv-seed0-72f26d7d"),
+    ("upsample=deconv/k3", "mnist-deconv-seed0-3c561d77"),
+    ("upsample=deconv/bilinear", "mnist-deconv-seed0-7688b968"),
+    ("upsample.phase_equal=true", "mnist-deconv-seed0-840cb97d"),
+    ("upsample=pixel_shuffle/random", "mnist-pixel_shuffle-seed0-da548616"),
+    ("upsample=pixel_shuffle upsample.tie_bias=false", "mnist-pixel_shuffle-seed0-05faf355"),
+    ("upsample=nearest upsample.order=conv_first", "mnist-nearest-seed0-f1fa81da"),
+    ("upsample=dysample upsample.scope=dynamic upsample.groups=2", "mnist-dysample-seed0-2bfe23d0"),
+    ("data=image_folder data.path=pics", "image_folder-deconv-seed0-c4bbd7ac"),
+    ("data=image_folder data.path=/pictures/all data.image_size=64", "image_folder-deconv-seed0-3bb9dfe7"),
+    ("trainer.epochs=7 data.limit=512", "mnist-deconv-seed0-4a0a19ff"),
+]
+
+
+@pytest.mark.parametrize(("words", "name"), GOLDEN)
+def test_digests_stay_and_a_name_tells_the_options(tmp_path: Path, words: str, name: str) -> None:
+    config = compose_one("train", [*words.split(), f"output_root={tmp_path}"])
+    new = run_name(config)
+    assert new.rpartition("-seed")[2] == name.rpartition("-seed")[2]
+    assert (new == name) == (words not in WITH_OPTIONS)
+    assert new.rpartition("-seed")[0] == name.rpartition("-seed")[0] + WITH_OPTIONS.get(words, "")
+    old = tmp_path / "default" / name
+    old.mkdir(parents=True)
+    assert run_path(config) == old, "a directory under the older form of the name is the same run"
+    fresh = compose_one("train", [*words.split(), f"output_root={tmp_path}", "run.mode=fresh"])
+    assert run_path(fresh) == old.with_name(f"{name}-2")
+
+
+WITH_OPTIONS = {
+    "upsample=deconv/k3": "-k3",
+    "upsample=deconv/bilinear": "-init_bilinear",
+    "upsample.phase_equal=true": "-phase_equal",
+    "upsample=pixel_shuffle/random": "-init_random",
+    "upsample=pixel_shuffle upsample.tie_bias=false": "-no_tie_bias",
+    "upsample=nearest upsample.order=conv_first": "-order_conv_first",
+    "upsample=dysample upsample.scope=dynamic upsample.groups=2": "-groups_2-scope_dynamic",
+}
+
+
+def test_attempts_under_both_forms_of_a_name_are_one_series(tmp_path: Path) -> None:
+    config = compose_one("train", ["upsample=deconv/k3", f"output_root={tmp_path}"])
+    new = run_path(config)
+    for name in ("mnist-deconv-seed0-3c561d77", "mnist-deconv-seed0-3c561d77-2", f"{new.name}-3", f"{new.name}-11"):
+        (new.parent / name).mkdir(parents=True)
+    assert [path.name.rpartition("3c561d77")[2] for path in attempts(config)] == ["", "-2", "-3", "-11"]
+    assert run_path(config) == new.with_name(f"{new.name}-11")
+
+
+def test_every_option_fits_a_name() -> None:
+    words = ["upsample=carafe", "upsample.kernel_size=9", "upsample.encoder_kernel_size=9"]
+    name = run_name(compose_one("train", [*words, "upsample.compressed_channels=1024"]))
+    assert "-k9-encoder_kernel_size_9-compressed_channels_1024-seed0-" in name
+    assert option_word("note", "a/b c\n~$é") == "note_a_b_c_"
+
+
+@pytest.mark.parametrize(
+    "spelling", ["pics", "pics/", "./pics", "x/../pics", "{root}/pics", "{root}/./pics/", "{link}/pics"]
+)
+def test_every_spelling_of_a_folder_is_one_run(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "root" / "pics").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "root")
+    path = spelling.format(root=tmp_path / "root", link=tmp_path / "link")
+    words = ["data=image_folder", f"data.root={tmp_path / 'root'}"]
+    assert digest(compose_one("train", [*words, f"data.path={path}"])) == "c4bbd7ac", "as of `pics` before"
+
+
+def test_a_folder_has_one_run_whatever_the_root(tmp_path: Path) -> None:
+    words = ["data=image_folder", f"output_root={tmp_path / 'out'}"]
+    absolute = compose_one("train", [*words, "data.root=/elsewhere", f"data.path={tmp_path}/pics"])
+    run_path(absolute).mkdir(parents=True)
+    relative = compose_one("train", [*words, f"data.root={tmp_path}", "data.path=pics"])
+    assert run_path(relative) == run_path(absolute)

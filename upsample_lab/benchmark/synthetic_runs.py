@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.config import TrainConfig
-from upsample_lab.training.run import run_name
+from upsample_lab.runs.identity import run_name
 
 Figures = Callable[[TrainConfig, np.random.Generator], Mapping[str, float]]
 

@@ -108,11 +108,14 @@ def _stop_with_parent() -> None:
 def _attempt(config: TrainConfig, display: Display) -> Outcome | None:
     """The run's outcome; None, with one line, where it could not even begin."""
     from upsample_lab.training.lock import RunHeld
+    from upsample_lab.training.same_data import OtherData
 
     try:
         return run(config, display)
     except RunHeld as held:
         print(f"held by another    {held}", file=sys.stderr, flush=True)
+    except OtherData as error:  # what is there is right, of other images
+        print(f"failed: {error}", file=sys.stderr, flush=True)
     except ConfigError as error:
         _mark_failed(config, str(error), None)
     except Exception as error:

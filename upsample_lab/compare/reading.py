@@ -6,16 +6,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from upsample_lab.compare.result import Run
-from upsample_lab.settings import GROUPS, ConfigError, Rule, nearest, rule_of, show
+from upsample_lab.runs.identity import ATTEMPT
+from upsample_lab.settings import ConfigError, nearest, show
 
-ATTEMPT = re.compile(r"(?P<name>.+-seed\d+-[0-9a-f]{8})(?:-(?P<attempt>\d+))?")
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is installed
 NEEDED_FIGURES = ("steps", "parameters", "test/psnr_db")
 
@@ -75,11 +74,11 @@ def _run_folders(root: Path) -> Iterator[Path]:
 
 
 def _newest_attempts(runs: list[Run]) -> list[Run]:
-    """Of `<name>`, `<name>-2`, `<name>-3` … the last one, of those that are complete."""
+    """Of `<name>`, `<name>-2`, `<name>-3` … the last that is complete, under whichever form of the name."""
     newest: dict[str, tuple[int, Run]] = {}
     for run in runs:
         match = ATTEMPT.fullmatch(run.path.name)
-        name, attempt = (match["name"], int(match["attempt"] or 1)) if match else (run.path.name, 1)
+        name, attempt = (match["identity"], int(match["attempt"] or 1)) if match else (run.path.name, 1)
         if name not in newest or attempt > newest[name][0]:
             newest[name] = attempt, run
     return [run for _, run in newest.values()]
@@ -151,46 +150,7 @@ def _is_number(value: Any) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# What decides a run
-
-
-def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide a run's result, by dotted key, without the seed: as `training.run.identity` has them."""
-    flat: dict[str, Any] = {}
-    has_upsampler = config["model"].get("name") != "mlp"
-    for key, value in config.items():
-        if key == "seed" or (key in ("upsample", "conv") and not has_upsampler):
-            continue
-        if isinstance(value, Mapping):
-            decides = _rules(key, str(value.get("name", "default")))
-            flat |= {f"{key}.{name}": inner for name, inner in value.items() if _decides(decides.get(name), inner)}
-        elif _decides(_rules("", "").get(key), value):
-            flat[key] = value
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
-
-
-def _decides(rule: Rule | None, value: Any) -> bool:
-    return rule is None or (rule.identity and value != rule.neutral)
-
-
-@cache
-def _rules(group: str, choice: str) -> Mapping[str, Rule]:
-    """The rules of the settings of a group's choice, by name; the group "" is the configuration's top level."""
-    from upsample_lab.config import ExperimentOptions, RunOptions, TrainConfig
-
-    single: dict[str, type] = {"": TrainConfig, "experiment": ExperimentOptions, "run": RunOptions}
-    schema = single.get(group) or GROUPS.get(group, {}).get(choice)
-    if schema is None:
-        return {}
-    names = schema.__dataclass_fields__  # type: ignore[attr-defined]
-    return {name: rule for name in names if (rule := rule_of(schema, name)) is not None}
-
-
-def layer_name(config: Mapping[str, Any]) -> str:
-    """What the run is about: the upsampler, or the model where it has none."""
-    model = str(config["model"].get("name"))
-    upsample = config.get("upsample")
-    return model if model == "mlp" or not isinstance(upsample, Mapping) else str(upsample.get("name"))
+# Runs of some settings
 
 
 def keep_only(found: Found, settings: Mapping[str, str]) -> Found:

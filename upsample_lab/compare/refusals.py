@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from upsample_lab.compare.reading import deciding
 from upsample_lab.compare.result import Run
 from upsample_lab.compare.variants import Group, differing_keys
+from upsample_lab.runs.identity import flat_deciding
 from upsample_lab.settings import ConfigError, show
 
 TRAINING_PATHS = (  # what decides a training besides its config.yaml, which is compared value by value
@@ -44,7 +44,7 @@ def check_same_data(groups: Sequence[Group]) -> None:
 
 def check_same_settings(groups: Sequence[Group], vary: Sequence[str]) -> None:
     """No setting differs but those under comparison: `vary` has keys, or groups of keys."""
-    decided = {group.name: deciding(group.runs[0].config) for group in groups}
+    decided = {group.name: flat_deciding(group.runs[0].config) for group in groups}
     for key in differing_keys(decided.values()):
         if not any(key == word or key.startswith(f"{word}.") for word in vary):
             values = _first_with((_shown(settings.get(key)), name) for name, settings in decided.items())

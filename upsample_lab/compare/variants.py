@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from upsample_lab.compare.reading import deciding, layer_name
 from upsample_lab.compare.result import Run
+from upsample_lab.runs.identity import flat_deciding, layer_of
 from upsample_lab.settings import ConfigError, nearest, show
 
 Settings = Mapping[str, Any]
@@ -30,12 +30,12 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     members: dict[str, list[Run]] = defaultdict(list)
     decided: dict[str, dict[str, Any]] = {}
     for run in runs:
-        settings = deciding(run.config)
+        settings = flat_deciding(run.config)
         key = json.dumps(settings, sort_keys=True, default=str)
         members[key].append(run)
         decided[key] = settings
     differing = differing_keys(decided.values())
-    layers = {key: layer_name(runs[0].config) for key, runs in members.items()}
+    layers = {key: layer_of(runs[0].config) for key, runs in members.items()}
     names = _names(decided, layers)
     groups = []
     for key, found in members.items():

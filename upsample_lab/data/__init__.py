@@ -95,7 +95,8 @@ def _read(config: Any) -> Source:
         case "cifar10":
             return Source(*load_cifar(CIFAR10, _root(config)))
         case "image_folder":
-            settings = FolderSettings(config.image_size, config.channels, config.test_fraction)
+            named = {part: tuple(getattr(config, part, None) or ()) for part in ("train_folders", "test_folders")}
+            settings = FolderSettings(config.image_size, config.channels, config.test_fraction, **named)
             return load_image_folder(_root(config), config.path, settings, config.cache_dir)
         case "glyphs":
             train = make_glyphs(config.train_count, config.glyph_seed, stream=0)

@@ -1,8 +1,9 @@
 """Any folder of images as a data set: each file is decoded once, and the pixels are kept as memory-mapped arrays.
 
 A cache entry is a folder ``<cache>/image_folder/<key>/`` with ``train.npy``, ``test.npy`` and ``report.json``; the key
-is a digest of the files' names, sizes and dates and of the settings, so an entry is never out of date, and any may be
-deleted. It gets its name when it is complete. Nothing in it can run code: it is read with ``allow_pickle=False``.
+is a digest of the files' names, sizes, dates and inodes and of the settings, so an entry is never out of date (not even
+where a file took the place of another of its size, with its date set back), and any may be deleted. It gets its name
+when it is complete. Nothing in it can run code: it is read with ``allow_pickle=False``.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from upsample_lab.data.listing import ImageFile, Listing, list_images, resolve_f
 from upsample_lab.data.progress import progress
 from upsample_lab.data.sets import DataError, Source
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when the same files would be converted to other pixels."""
 CHUNK_BYTES = 64 << 20
 CHUNK_FILES = 512
@@ -49,6 +50,8 @@ class FolderSettings:
     image_size: int
     channels: int
     test_fraction: float
+    train_folders: tuple[str, ...] = ()
+    test_folders: tuple[str, ...] = ()
 
 
 @dataclass
@@ -138,7 +141,7 @@ def cache_key(listing: Listing, settings: FolderSettings) -> str:
     """Digest of everything that decides an entry."""
     digest = hashlib.sha256(repr((FORMAT_VERSION, settings, listing.other_count, listing.left_out)).encode())
     for file in sorted(listing.files, key=lambda file: file.name):
-        digest.update(os.fsencode(file.name) + b"\0%d %d\n" % (file.byte_count, file.mtime_ns))
+        digest.update(os.fsencode(file.name) + b"\0%d %d %d %d\n" % file.state)
     return digest.hexdigest()[:32]
 
 
@@ -174,7 +177,9 @@ def _map_array(path: Path, count: int, settings: FolderSettings) -> Tensor:
 
 
 def _build_entry(entry: Path, folder: Path, listing: Listing, settings: FolderSettings) -> None:
-    train, test, split_note = split_files(listing.files, settings.test_fraction)
+    train, test, split_note = split_files(
+        listing.files, settings.test_fraction, settings.train_folders, settings.test_folders
+    )
     report = Report(other_count=listing.other_count, split_note=split_note, left_out=dict(listing.left_out))
     work = entry.with_suffix(".unfinished")  # the lock's holder is the only one who writes it
     shutil.rmtree(work, ignore_errors=True)

@@ -37,18 +37,23 @@ FASHION_MNIST = IdxSource(
 )
 
 
+UNPACKED_MD5 = {  # of the archive: of its content, where that is known
+    MNIST.train.md5: "6bbc9ace898e44ae57da46a324031adb",
+    MNIST.test.md5: "2646ac647ad5339dbf082846283269ea",
+}
+
+
 def prepare_idx(source: IdxSource, root: Path, mirrors: Sequence[str], timeout_sec: float) -> None:
     """Make sure that both archives are there and whole; writes only where something is missing or damaged.
 
     Raises:
         DataError: an archive is missing or damaged, and cannot be downloaded.
     """
-    folder = root / source.folder
-    problems = {file: problem for file in (source.train, source.test) if (problem := _locate(folder, file)[1])}
+    problems = {file: problem for file in (source.train, source.test) if (problem := _locate(source, root, file)[1])}
     if not problems:
         return
     try:
-        fetch(list(problems), folder, mirrors, timeout_sec)
+        fetch(list(problems), root / source.folder, mirrors, timeout_sec)
     except DataError as error:
         raise DataError(f"{next(iter(problems.values()))}; {error}") from error
 
@@ -61,27 +66,59 @@ def load_idx(source: IdxSource, root: Path) -> tuple[Tensor, Tensor]:
     """
     images = []
     for file in (source.train, source.test):
-        path, problem = _locate(root / source.folder, file)
+        path, problem = _locate(source, root, file)
         if path is None:
             raise DataError(problem)
         images.append(read_idx_images(path))
     return images[0], images[1]
 
 
-def _locate(folder: Path, file: RemoteFile) -> tuple[Path | None, str]:
-    """The archive if its digest is right, else its unpacked twin; or None, and what is wrong."""
-    archive, unpacked = folder / file.name, folder / file.name.removesuffix(".gz")
-    problem = f"{file.name} is not in {folder}"
+def _locate(source: IdxSource, root: Path, file: RemoteFile) -> tuple[Path | None, str]:
+    """The archive if its digest is right, else its unpacked twin; or None, and what is wrong.
+
+    Looked for under both of the names in use, in torchvision's folder, the one above it, and the root. In the root,
+    which sets of one format share, a file must be the published one.
+    """
+    home = root / source.folder
+    problem = ""
+    for folder in dict.fromkeys((home, home.parent, root)):
+        for name in (file.name, file.name.replace("-idx3", ".idx3")):
+            path, wrong = _found(folder / name, file, published=folder == root)
+            if path is not None:
+                return path, ""
+            problem = problem or wrong
+    return None, problem or f"{file.name} is not in {home}"
+
+
+def _found(archive: Path, file: RemoteFile, *, published: bool) -> tuple[Path | None, str]:
+    """One name in one folder, packed or not; an empty problem where nothing is there, or another set's file."""
+    unpacked, problem = archive.with_name(archive.name.removesuffix(".gz")), ""
     try:
         if archive.is_file():
             if md5_of(archive) == file.md5:
                 return archive, ""
-            problem = f"{archive} is damaged (its MD5 is not {file.md5})"
+            problem = "" if published and _owner(archive, None) else f"{archive} is damaged (its MD5 is not {file.md5})"
         if unpacked.is_file():
-            read_idx_images(unpacked)
-            return unpacked, ""
+            known, owner = UNPACKED_MD5.get(file.md5), _owner(unpacked, file)
+            if published and known is not None and md5_of(unpacked) != known:
+                pass  # of another set of the same format
+            elif owner:
+                problem = problem or f"{unpacked} holds the images of {owner}"
+            else:
+                read_idx_images(unpacked)
+                return unpacked, ""
     except OSError as error:
         problem = f"{archive} cannot be read ({error.strerror})"
     except DataError as error:
         problem = str(error)
     return None, problem
+
+
+def _owner(path: Path, wanted: RemoteFile | None) -> str:
+    """The published set that a file is of, where that is not the wanted one: by its MD5, packed or unpacked."""
+    digest = md5_of(path)
+    for name, source in (("MNIST", MNIST), ("Fashion-MNIST", FASHION_MNIST)):
+        for each in (source.train, source.test):
+            if each != wanted and digest in (each.md5, UNPACKED_MD5.get(each.md5)):
+                return f"{name} ({each.name})"
+    return ""

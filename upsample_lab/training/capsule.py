@@ -19,8 +19,11 @@ TRAINING_PARTS = ("conv", "data", "metrics", "models", "training", "upsamplers")
 DIFF_LIMIT_BYTES = 1_000_000
 
 
-def capsule(device: torch.device, images: ImageSets, command: str) -> dict[str, Any]:
-    """Git commit and diff, package versions, machine, the images' digest, and the exact command."""
+def capsule(device: torch.device, images: ImageSets, command: str, files: str = "") -> dict[str, Any]:
+    """Git commit and diff, package versions, machine, the images' digest, and the exact command.
+
+    `files` is the state of the files that the images were read from (`files_digest`).
+    """
     return {
         "command": command,
         "git": _git_state(Path(__file__).parents[2]),
@@ -38,6 +41,7 @@ def capsule(device: torch.device, images: ImageSets, command: str) -> dict[str, 
         "data": {
             "name": images.name,
             "digest": dataset_digest(images),
+            "files": files,
             "train": len(images.train),
             "validation": len(images.validation),
             "test": len(images.test),

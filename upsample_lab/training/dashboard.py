@@ -9,8 +9,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 from upsample_lab.config import TrainConfig
+from upsample_lab.runs.identity import identity
 from upsample_lab.settings import option_values
-from upsample_lab.training.run import identity
 
 CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "quality": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from upsample_lab.training.patterns import (
     uniform_outputs,
 )
 from upsample_lab.training.pictures import reconstruction_grid
+from upsample_lab.training.run import RunDirectory
+from upsample_lab.training.same_data import changed_since
 from upsample_lab.training.sums import TrainingFailed
 
 EVALUATION_BATCH = 256
@@ -67,9 +70,12 @@ def evaluate(
     return {"loss": loss_sum.item() / len(images), **meter.compute()}
 
 
-def evaluate_run(config: EvaluateConfig) -> tuple[dict[str, Any], dict[str, Path]]:
+def evaluate_run(
+    config: EvaluateConfig, warn: Callable[[str], None] | None = None
+) -> tuple[dict[str, Any], dict[str, Path]]:
     """Figures of a run's best checkpoint, and the pictures that are written beside it, by what they show.
 
+    `warn` is told where the images are not those that the run was trained on.
     Raises `ConfigError` and `DamagedCheckpoint`, both with one line. Nothing in the directory is executed.
     """
     folder = Path(config.run)
@@ -82,6 +88,8 @@ def evaluate_run(config: EvaluateConfig) -> tuple[dict[str, Any], dict[str, Path
         trained.data.root = config.data_root
     device = choose_device(config.device)
     sets = _images(trained)
+    if warn is not None and (changed := changed_since(RunDirectory(folder), sets)):
+        warn(changed)
     images = sets.test if config.images == "test" else sets.validation
     model = build_model(trained.model, trained.upsample, trained.conv, sets.image_shape, trained.seed)
     tensors, state = checkpoint.load(folder / "checkpoints" / checkpoint.BEST)

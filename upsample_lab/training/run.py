@@ -1,9 +1,8 @@
-"""A run's directory: its name, which follows from the configuration; its lock; its status."""
+"""A run's directory: which one it is, its lock, its status."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import socket
@@ -16,70 +15,31 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from upsample_lab.config import MlpModel, TrainConfig
-from upsample_lab.settings import ConfigError, rule_of
+from upsample_lab.config import TrainConfig
+from upsample_lab.runs.identity import attempts_in, next_attempt, run_name
+from upsample_lab.settings import ConfigError
 from upsample_lab.training.files import read_json, remove_leftovers, write_json, write_text
 from upsample_lab.training.lock import Hold, held
 
 COMPLETE, RUNNING, FAILED, INTERRUPTED = "complete", "running", "failed", "interrupted"
-DIGEST_LENGTH = 8
 OWN_FILES = ("checkpoints", "reconstructions", "metrics.jsonl", "error.log", ".lock", ".holder")  # written in place
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Identity: pure functions of the configuration
-
-
-def identity(config: TrainConfig) -> dict[str, Any]:
-    """What decides the result of a run, as plain values: the configuration without the settings marked otherwise."""
-    values = _deciding(config)
-    if isinstance(config.model, MlpModel):
-        del values["upsample"], values["conv"]  # it has neither, so they decide nothing
-    return values
-
-
-def _deciding(node: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(node):
-        value, rule = getattr(node, item.name), rule_of(type(node), item.name)
-        if dataclasses.is_dataclass(value):
-            values[item.name] = _deciding(value)
-        elif rule is None or (rule.identity and value != rule.neutral):
-            values[item.name] = value
-    return {name: value for name, value in values.items() if value != {}}
-
-
-def digest(config: TrainConfig) -> str:
-    """The first 8 hex digits of the SHA-256 of the identity."""
-    canonical = json.dumps(identity(config), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
-
-
-def layer_name(config: TrainConfig) -> str:
-    """What the run is about, for names and tables: the upsampler, or the model where it has none."""
-    return config.model.name if isinstance(config.model, MlpModel) else config.upsample.name
-
-
-def run_name(config: TrainConfig) -> str:
-    return f"{config.data.name}-{layer_name(config)}-seed{config.seed}-{digest(config)}"
+# Which directory
 
 
 def attempts(config: TrainConfig) -> list[Path]:
-    """The directories of this identity, oldest first: `<name>`, then `<name>-2`, `<name>-3` … of fresh starts."""
-    folder, name = Path(config.output_root) / config.experiment.name, run_name(config)
-    numbered = [folder / name]
-    while numbered[-1].is_dir():
-        numbered.append(folder / f"{name}-{len(numbered) + 1}")
-    return numbered[:-1]
+    """The directories that exist of the configuration's run, oldest first."""
+    return attempts_in(Path(config.output_root) / config.experiment.name, config)
 
 
 def run_path(config: TrainConfig) -> Path:
     """The directory that the configuration asks for: the newest one, or with `run.mode=fresh` one beside it."""
     existing = attempts(config)
-    first = Path(config.output_root) / config.experiment.name / run_name(config)
-    if config.run.mode == "fresh" and existing:
-        return first.with_name(f"{first.name}-{len(existing) + 1}")
-    return existing[-1] if existing else first
+    if not existing:
+        return Path(config.output_root) / config.experiment.name / run_name(config)
+    return next_attempt(existing) if config.run.mode == "fresh" else existing[-1]
 
 
 def open_run(config: TrainConfig) -> RunDirectory:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upsample_lab.config import TrainConfig, check_values, load_option
+from upsample_lab.runs.data_files import files_digest
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.display import Display
 from upsample_lab.training.lock import RunHeld
@@ -25,6 +26,7 @@ from upsample_lab.training.run import (
     open_run,
     run_path,
 )
+from upsample_lab.training.same_data import check_before_start, check_loaded
 from upsample_lab.training.stopping import Interrupted
 
 if TYPE_CHECKING:  # a finished run is answered without importing torch
@@ -51,7 +53,7 @@ def run_training(config: TrainConfig, display: Display, command: str) -> Outcome
     the run. A training that fails or is interrupted is an outcome, not an exception.
     """
     ranks = read_ranks()
-    if ranks.size == 1 and (done := _finished(config)) is not None:
+    if ranks.size == 1 and (done := _finished(config, display)) is not None:
         return done
     from upsample_lab.training.parallel import joined
 
@@ -65,21 +67,23 @@ def _run_training(config: TrainConfig, display: Display, command: str, world: Wo
     config, done = world.on_writer(lambda: _settle(config, display))
     if done is not None:
         return done
+    files = files_digest(config.data) if world.is_writer else ""  # before they are read: what changes later is seen
     parts = world.everywhere(lambda: _assemble(config, world))
     with ExitStack() as stack:
         run = _hold(config, parts, display, world, stack)
+        world.on_writer(lambda: check_loaded(run, parts.images, display.warn))
         stack.enter_context(world.stop)
         stack.enter_context(reproducibly(config.trainer))
         done = world.on_writer(lambda: _outcome_of(run))  # another process was quicker
-        return done or _guarded(config, parts, run, display, world, command)
+        return done or _guarded(config, parts, run, display, world, command, files)
 
 
 def _settle(config: TrainConfig, display: Display) -> tuple[TrainConfig, Outcome | None]:
     """The configuration with the data that is there, and the outcome of its run if that is complete."""
-    done = _finished(config)
+    done = _finished(config, display)
     if done is None:
         config = with_available_data(config, display)
-        done = _finished(config)
+        done = _finished(config, display)
     return config, done
 
 
@@ -98,8 +102,13 @@ def _hold(config: TrainConfig, parts: Parts, display: Display, world: World, sta
     return holding[0] if holding else FollowedRun(path)
 
 
-def _finished(config: TrainConfig) -> Outcome | None:
-    return _outcome_of(RunDirectory(run_path(config)))
+def _finished(config: TrainConfig, display: Display) -> Outcome | None:
+    """The outcome of the configuration's run where it is complete. Raises `OtherData` where it is of other images."""
+    run = RunDirectory(run_path(config))
+    done = _outcome_of(run)
+    if done is not None:
+        check_before_start(config, run, display.warn)
+    return done
 
 
 def _outcome_of(run: RunDirectory) -> Outcome | None:
@@ -136,6 +145,12 @@ def with_available_data_each(grid: Sequence[TrainConfig], display: Display) -> l
     return [dataclasses.replace(config, data=found[repr(config.data)]) for config in grid]
 
 
+def check_data_each(grid: Sequence[TrainConfig], display: Display) -> None:
+    """Raise `OtherData` where a run of a sweep is of other images, before the first one starts."""
+    for config in grid:
+        check_before_start(config, RunDirectory(run_path(config)), display.warn)
+
+
 def _assemble(config: TrainConfig, world: World) -> Parts:
     """Images, model and device, before anything is written: what cannot be put together is the user's to mend."""
     from upsample_lab.data import DataError, load_images, prepare
@@ -169,7 +184,7 @@ def _needed_bytes(config: TrainConfig, parts: Parts) -> int:
 
 
 def _guarded(
-    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str
+    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str, files: str
 ) -> Outcome:
     """Train, and turn whatever ends the training into an outcome and the run's status."""
     from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
@@ -177,7 +192,7 @@ def _guarded(
     from upsample_lab.training.sums import TrainingFailed
 
     try:
-        return _train(config, parts, run, display, world, command)
+        return _train(config, parts, run, display, world, command, files)
     except PeerLost as lost:
         world.broken = True
         return _ended(run, INTERRUPTED, str(lost), lost.exit_status)
@@ -232,7 +247,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _train(
-    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str
+    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str, files: str
 ) -> Outcome:
     from upsample_lab.training.capsule import capsule
     from upsample_lab.training.device import slow_precision
@@ -253,7 +268,7 @@ def _train(
     run.set_status(RUNNING)
     run.write_config(config)
     if world.is_writer:
-        write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command))
+        write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command, files))
     figures = Training(config, parts, run, display, world).run(world.stop)
     summary = {
         "data": parts.images.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def report_sweep(grid: Sequence[TrainConfig]) -> int:
     print(f"{len(complete)} of {len(runs)} runs complete{missing}")
     if others:
         print("to go on: the same command again; it leaves alone what is complete")
-    print(f"look at them:   tensorboard --logdir {runs[0].run.path.parent} {SHOW_ALL}")
+    print(f"look at them:   tensorboard --logdir {shlex.quote(str(runs[0].run.path.parent))} {SHOW_ALL}")
     if not others:
         return 0
     return RunHeld.exit_status if set(counts) == {HELD} else 1
