@@ -13,7 +13,7 @@ USAGE = """\
 Compare the runs of an experiment, paired by seed: estimates, differences, a verdict, and a report.
 
   python scripts/compare.py experiment=mnist_upsamplers                   all its runs, and a report beside them
-  python scripts/compare.py experiment=mnist_upsamplers only=[deconv,bilinear]
+  python scripts/compare.py experiment=mnist_upsamplers 'only=[deconv,bilinear]'
   python scripts/compare.py experiment=kernel_size primary=uniform/pattern_rms_levels latency=false
 
 Writes report.html, report.md, figures, results.csv and differences.csv to <output_root>/<experiment>/report/."""

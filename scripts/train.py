@@ -76,7 +76,8 @@ def sweep(words: list[str], grid: list[TrainConfig]) -> int:
 
     launcher = hydra_settings("train", words).launcher
     check_reachable(launcher)
-    words = words if in_process(launcher) else [*words, *fixed_places(grid)]
+    as_typed = in_process(launcher) and not any("=~" in word for word in words)  # Hydra makes a folder of its own
+    words = words if as_typed else [*words, *fixed_places(grid)]
     grid = with_available_data_each(grid, Display())  # downloads once, before the runs start
     check_data_each(grid, Display())
     print(plan_line(grid), flush=True)

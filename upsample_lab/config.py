@@ -30,6 +30,7 @@ from upsample_lab.settings import (
     nearest,
     option,
     option_values,
+    pasted,
     setting,
     show,
 )
@@ -218,7 +219,7 @@ class DataOptions:
 
 @dataclass
 class DownloadedData(DataOptions):
-    root: str = setting("folder of the datasets, $UPSAMPLE_LAB_DATA or data/", identity=False)
+    root: str = setting("folder of the datasets, $UPSAMPLE_LAB_DATA or data/", identity=False, is_path=True)
     mirrors: list[str] = setting("addresses to download from, tried in order", identity=False)
     timeout_sec: float = setting("seconds after which a silent mirror is given up", above=0, identity=False)
 
@@ -247,7 +248,9 @@ class Cifar10Data(DownloadedData):
 @option("data", "image_folder")
 @dataclass
 class ImageFolderData(DataOptions):
-    root: str = setting("folder that a relative data.path starts from, $UPSAMPLE_LAB_DATA or data/", identity=False)
+    root: str = setting(
+        "folder that a relative data.path starts from, $UPSAMPLE_LAB_DATA or data/", identity=False, is_path=True
+    )
     path: str = setting("the folder of images: train/<class>/*, test/<class>/*, or flat")
     image_size: int = setting("side in pixels to which the images are resized and cropped", low=8, high=1024)
     channels: int = setting("1 for grey, 3 for colour", choices=("1", "3"))
@@ -259,7 +262,7 @@ class ImageFolderData(DataOptions):
         "folders below data.path whose images test; null: by their names", neutral=None
     )
     cache_dir: str | None = setting(
-        "where the converted array is kept; null for the user's cache folder", identity=False
+        "where the converted array is kept; null for the user's cache folder", identity=False, is_path=True
     )
 
 
@@ -448,7 +451,7 @@ class TrainConfig:
     experiment: ExperimentOptions = field(default_factory=ExperimentOptions)
     run: RunOptions = field(default_factory=RunOptions)
     seed: int = setting("decides initial weights and data order", low=0, high=2**31 - 1)
-    output_root: str = setting("folder of all run directories", identity=False)
+    output_root: str = setting("folder of all run directories", identity=False, is_path=True)
 
 
 ConfigStore.instance().store(name="train_schema", node=TrainConfig, provider="upsample_lab")
@@ -542,7 +545,11 @@ def _check_sizes(data: DataOptions, model: ModelOptions) -> None:
     below, above = size // stride * stride, (size // stride + 1) * stride
     sizes = f"{below} or {above}" if below else f"{above}"
     fits = max((n for n in range(1, stages) if size % model.scale**n == 0), default=0)
-    fewer = f"{fits} of the stages, e.g. model.widths={show(model.widths[:fits])}" if fits else "another model.scale"
+    fewer = (
+        f"{fits} of the stages, e.g. {pasted('model.widths', show(model.widths[:fits]))}"
+        if fits
+        else "another model.scale"
+    )
     raise ConfigError(
         f"model.widths={show(model.widths)}: {stages} stages of scale {model.scale} divide the image by {stride}, and "
         f"{size} pixels (data={data.name}) is not a multiple of it; use images of {sizes} pixels, or {fewer}"
@@ -571,7 +578,7 @@ class PassportConfig:
     seed: int = setting("decides the initial weights and the random test images", low=0, high=2**31 - 1)
     cost: bool = setting("whether to count and time it too, which takes longest")
     device: str = device_setting()
-    output_root: str = setting("the passport is written to <output_root>/passports/<name>/")
+    output_root: str = setting("the passport is written to <output_root>/passports/<name>/", is_path=True)
 
 
 ConfigStore.instance().store(name="passport_schema", node=PassportConfig, provider="upsample_lab")
@@ -585,10 +592,12 @@ ConfigStore.instance().store(name="passport_schema", node=PassportConfig, provid
 class EvaluateConfig:
     """Everything that `scripts/evaluate.py` takes."""
 
-    run: str = setting("the run directory whose best checkpoint is evaluated")
+    run: str = setting("the run directory whose best checkpoint is evaluated", is_path=True)
     images: str = setting("which images to evaluate on", choices=("test", "validation"))
     count: int = setting("images in the picture", low=1, high=64)
-    data_root: str | None = setting("folder of the datasets; null for the one that the run was trained from")
+    data_root: str | None = setting(
+        "folder of the datasets; null for the one that the run was trained from", is_path=True
+    )
     device: str = device_setting()
 
 
@@ -603,9 +612,11 @@ ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig, provid
 class CompareConfig:
     """Everything that `scripts/compare.py` takes."""
 
-    experiment: str = setting("the experiment whose runs are compared: its name, or the path of a folder of runs")
-    output_root: str = setting("folder of all experiments")
-    out: str | None = setting("where the report is written; null for <output_root>/<experiment>/report")
+    experiment: str = setting(
+        "the experiment whose runs are compared: its name, or the path of a folder of runs", is_path=True
+    )
+    output_root: str = setting("folder of all experiments", is_path=True)
+    out: str | None = setting("where the report is written; null for <output_root>/<experiment>/report", is_path=True)
     only: list[str] | None = setting("compare these only: names of variants, upsamplers, or 'key=value'; null for all")
     vary: list[str] = setting("settings, or groups of them, that the runs may differ in")
     allow: list[str] | None = setting(

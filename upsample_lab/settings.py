@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import re
+import shlex
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,6 +49,7 @@ class Rule:
     identity   whether the value decides the result of a run (and so belongs to its digest)
     neutral    the value that does nothing: it stays out of the digest, so that runs from before the setting existed
                keep their names
+    is_path    a path that the user types: `~` at its beginning is a home folder
     """
 
     help: str
@@ -59,6 +62,7 @@ class Rule:
     odd: bool = False
     identity: bool = True
     neutral: Any = MISSING
+    is_path: bool = False
 
 
 def setting(help: str, **rule: Any) -> Any:
@@ -190,6 +194,27 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, type, str, Any]]:
             yield from leaves(value, f"{prefix}{item.name}.")
         else:
             yield f"{prefix}{item.name}", type(node), item.name, value
+
+
+def expand_paths(config: Any) -> None:
+    """Put the home folder for `~` in every path of a configuration. Raises `ConfigError` where there is none.
+
+    `data.path` is left as it was typed: the data resolve it, and the run's identity knows all its spellings.
+    """
+    for item in dataclasses.fields(config):
+        value, rule = getattr(config, item.name), rule_of(type(config), item.name)
+        if dataclasses.is_dataclass(value):
+            expand_paths(value)
+        elif rule is not None and rule.is_path and isinstance(value, str):
+            expanded = os.path.expanduser(value)
+            if value.startswith("~") and expanded == value:
+                raise ConfigError(f"{item.name}={value}: there is no such user; a folder of that name is ./{value}")
+            setattr(config, item.name, expanded)
+
+
+def pasted(key: str, value: str) -> str:
+    """`key=value` for the reader to paste: brackets and spaces, which a shell would read, are quoted."""
+    return shlex.quote(f"{key}={value}")
 
 
 def check_leaf(key: str, cls: type, name: str, value: Any) -> None:

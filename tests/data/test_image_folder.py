@@ -360,7 +360,7 @@ def test_unusable_settings_name_the_key(root, load, path, changes, message):
         ({"cat/train": 3, "cat/test": 2, "dog/train": 2}, "cat/train dog/train", "cat/test", "below the top"),
         ({"train/test": 3, "test/train": 2}, "train/test", "test/train", ""),
         ({"bullet_train": 5, "dog": 4}, None, None, "no train/ and test/: 2 of its 9"),
-        ({"crash_test": 5, "dog": 4}, None, None, r"crash_test/ is taken as a class; data.test_folders=\[crash_test\]"),
+        ({"crash_test": 5, "dog": 4}, None, None, r"as a class; 'data.test_folders=\[crash_test\]'"),
     ],
 )  # fmt: skip
 def test_layouts(root, load, layout, trains, tests, words):

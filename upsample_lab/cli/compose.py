@@ -27,9 +27,21 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, Vali
 
 from upsample_lab.cli.launchers import check_installed
 from upsample_lab.config import check_values
-from upsample_lab.settings import CONFIG_DIR, ConfigError, allowed_text, choices, nearest, takes_truth, variants
+from upsample_lab.settings import (
+    CONFIG_DIR,
+    ConfigError,
+    allowed_text,
+    choices,
+    expand_paths,
+    nearest,
+    takes_truth,
+    variants,
+)
 
 PLAIN_TEXT = r"""[^,=\\'"$()\[\]{}]+"""  # nothing that means something in Hydra's grammar
+
+NOT_A_WORD = re.compile(r"null|true|false|[+-]?(nan|inf|[\d._]+(e[+-]?\d+)?)", re.IGNORECASE)
+"""What Hydra reads as something else where it is not in quotes."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +125,10 @@ def value_word(value: Any) -> str:
         return json.dumps(value)
     if isinstance(value, list):
         return "[" + ",".join(map(value_word, value)) + "]"
-    if isinstance(value, str) and not re.fullmatch(r"[\w./:@-]*", value):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, str) and not (re.fullmatch(r"[\w./:@-]*", value) and not NOT_A_WORD.fullmatch(value)):
+        # Hydra reads a backslash as such, but for those right before a quote.
+        escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+        return f"'{escaped}'"
     return str(value)
 
 
@@ -253,6 +267,7 @@ def _checked(config: DictConfig) -> Any:
         raise ConfigError(f"{error.full_key}: must be given, as {error.full_key}=VALUE") from None
     except OmegaConfBaseException as error:
         raise ConfigError(" ".join(str(error).split())) from None
+    expand_paths(result)
     check_values(result)
     return result
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from upsample_lab.cli.compose import command_words
 from upsample_lab.cli.main import error_line
 from upsample_lab.config import TrainConfig
-from upsample_lab.settings import ConfigError
+from upsample_lab.settings import ConfigError, expand_paths
 from upsample_lab.training.display import Display
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def sweep_job(composed: Any) -> None:
 
     config = OmegaConf.to_object(composed)
     assert isinstance(config, TrainConfig)
+    expand_paths(config)
     launcher = HydraConfig.get().launcher._target_.rpartition(".")[2]
     if launcher == "JoblibLauncher":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which asks us to stop

@@ -13,7 +13,7 @@ import yaml
 
 from upsample_lab.compare.result import Run
 from upsample_lab.runs.identity import ATTEMPT
-from upsample_lab.settings import ConfigError, nearest, show
+from upsample_lab.settings import ConfigError, nearest, pasted, show
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is installed
 NEEDED_FIGURES = ("steps", "parameters", "test/psnr_db")
@@ -54,7 +54,9 @@ def read_runs(root: Path) -> Found:
         except Unusable as reason:
             left_out.append(f"{folder.name}: {reason}")
     if not folders:
-        raise ConfigError(f"no runs found in {root}; scripts/train.py experiment.name={root.name} makes some")
+        raise ConfigError(
+            f"no runs found in {root}; scripts/train.py {pasted('experiment.name', root.name)} makes some"
+        )
     if not runs:
         raise ConfigError(f"none of the {len(folders)} runs in {root} is complete ({left_out[0]})")
     newest = _newest_attempts(runs)

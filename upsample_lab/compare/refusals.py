@@ -11,7 +11,7 @@ from typing import Any
 from upsample_lab.compare.result import Run
 from upsample_lab.compare.variants import Group, differing_keys
 from upsample_lab.runs.identity import flat_deciding
-from upsample_lab.settings import ConfigError, show
+from upsample_lab.settings import ConfigError, pasted, show
 
 TRAINING_PATHS = (  # what decides a training besides its config.yaml, which is compared value by value
     "upsample_lab/conv",
@@ -31,7 +31,8 @@ def check_same_data(groups: Sequence[Group]) -> None:
     if len(names) > 1:
         listed = ", ".join(names)
         raise ConfigError(
-            f"the runs are on different datasets ({listed}); choose one, e.g. only=['data.name={next(iter(names))}']"
+            f"the runs are on different datasets ({listed}); choose one, e.g. "
+            + pasted("only", f"['data.name={next(iter(names))}']")
         )
     digests = _first_with((str(_data(run).get("digest")), run) for run in _runs(groups))
     if len(digests) > 1:
@@ -49,10 +50,10 @@ def check_same_settings(groups: Sequence[Group], vary: Sequence[str]) -> None:
         if not any(key == word or key.startswith(f"{word}.") for word in vary):
             values = _first_with((_shown(settings.get(key)), name) for name, settings in decided.items())
             listed = ", ".join(f"{value} in {name}" for value, name in list(values.items())[:3])
-            some = next(iter(values))
+            quoted = f"['{key}={next(iter(values))}']"
             raise ConfigError(
-                f"{key} differs ({listed}) and is not under comparison; choose one, e.g. only=['{key}={some}'], or "
-                f"compare it: vary=[{','.join([*vary, key])}]"
+                f"{key} differs ({listed}) and is not under comparison; choose one, e.g. "
+                f"{pasted('only', quoted)}, or compare it: {pasted('vary', '[' + ','.join([*vary, key]) + ']')}"
             )
 
 
@@ -77,7 +78,8 @@ def common_seeds(groups: Sequence[Group], allow_unpaired: bool) -> tuple[tuple[i
         listed = "; ".join(f"{name} lacks {_seed_list(lacks)}" for name, lacks in list(missing.items())[:4])
         more = f"; and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise ConfigError(
-            f"seeds are not paired: {listed}{more}; train those, or use the common ones: allow=[unpaired]"
+            f"seeds are not paired: {listed}{more}; train those, or use the common ones: "
+            + pasted("allow", "[unpaired]")
         )
     if not common:
         raise ConfigError(f"no seed is common to all {len(groups)} variants, so nothing can be paired")
@@ -104,7 +106,7 @@ def check_same_code(groups: Sequence[Group], allow: bool, repository: Path) -> l
         if not allow:
             raise ConfigError(
                 f"{versions[0].path.name} and {other.path.name} come from different training code: {reason}; train "
-                "the older ones again, or compare all the same: allow=[code]"
+                "the older ones again, or compare all the same: " + pasted("allow", "[code]")
             )
         return [f"The runs come from different training code, which was allowed: {reason}."]
     return []

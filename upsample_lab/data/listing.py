@@ -17,6 +17,7 @@ or the last, are no single class; and still the same when other files join.
 import hashlib
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -224,7 +225,9 @@ def _by_name(ranked: Sequence[ImageFile], notes: list[str]) -> tuple[list[ImageF
     if not train:
         for top in sorted({file.name.partition("/")[0] for file in ranked if "/" in file.name}):
             if any(KIND.get(word, "train") != "train" for word in _words(top)):
-                notes.append(f"{top}/ is taken as a class; data.test_folders=[{top}] makes it the test set")
+                notes.append(
+                    f"{top}/ is taken as a class; {shlex.quote(f'data.test_folders=[{top}]')} makes it the test set"
+                )
         return others, []
     return train, held_out
 

@@ -23,7 +23,7 @@ class ExplainConfig:
     stride: int = setting("step of the kernel", low=1, high=5)
     padding: int = setting("zeros around the input", low=0, high=4)
     to: str = setting("what to write", choices=("text", "png", "gif", "html"))
-    output: str | None = setting("file to write; null for outputs/explain/<name>")
+    output: str | None = setting("file to write; null for outputs/explain/<name>", is_path=True)
 
 
 @dataclass
