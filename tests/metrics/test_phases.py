@@ -1,5 +1,6 @@
-"""Closed forms of the phase metrics, and the F-test against SciPy."""
+"""Closed forms of the phase metrics, and the test of a pattern by signs against all signs written out."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from upsample_lab.metrics import dc_phase_variation, energy_by_period, nearest_residual, phase_variance
-from upsample_lab.metrics.ftest import anova_p_value, incomplete_beta
 from upsample_lab.metrics.selftest.probes import ORIENTATIONS, checkerboard
+from upsample_lab.metrics.sign_test import FLIPS, sign_blocks, sign_test
 
 DOUBLE = torch.float64
 
@@ -75,11 +76,11 @@ class TestDcPhaseVariation:
 class TestPhaseVariance:
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize(("period", "size"), [(2, (16, 16)), (3, (15, 17)), (4, (13, 20))], ids=str)
-    def test_is_the_variance_of_phase_means_and_its_anova(self, period: int, size: tuple, channels: int) -> None:
+    def test_is_the_variance_of_phase_means(self, period: int, size: tuple, channels: int) -> None:
         residual = random_kernel(5, channels, *size) + 0.1 * random_kernel(1, channels, 1, 1, seed=2)
         height, width = (n // period * period for n in size)
         residual[..., ::period, ::period] += 0.2
-        ratio, p_value = phase_variance(residual, period)
+        ratio = phase_variance(residual, period).ratio
         whole = residual[..., :height, :width].numpy()
         groups = [
             [whole[:, c, i::period, j::period].ravel() for i in range(period) for j in range(period)]
@@ -87,16 +88,23 @@ class TestPhaseVariance:
         ]
         between = sum(np.var([g.mean() for g in channel]) for channel in groups)
         assert ratio == pytest.approx(between / sum(np.var(np.concatenate(channel)) for channel in groups), rel=1e-12)
-        if channels == 1:
-            assert p_value == pytest.approx(scipy.stats.f_oneway(*groups[0]).pvalue, rel=1e-9)
 
     def test_noise_fires_as_rarely_as_the_p_value_says(self) -> None:
-        p_values = [phase_variance(random_kernel(4, 1, 16, 16, seed=seed), 2).p_value for seed in range(400)]
+        p_values = [phase_variance(random_kernel(20, 1, 16, 16, seed=seed), 2).p_value for seed in range(400)]
         assert scipy.stats.kstest(p_values, "uniform").pvalue > 0.01
 
     def test_a_pattern_that_is_all_there_is(self) -> None:
         residual = checkerboard(2, "diagonal", 16, 16).expand(3, 1, 16, 16)
-        assert phase_variance(residual, 2) == pytest.approx((1.0, 0.0))
+        assert phase_variance(residual, 2) == pytest.approx((1.0, 1 / 4))  # three images: four ways to give them signs
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 10, 12, 40])
+    def test_few_images_prove_little(self, count: int) -> None:
+        residual = checkerboard(2, "diagonal", 16, 16) + 0.1 * random_kernel(count, 3, 16, 16)
+        assert phase_variance(residual, 2).p_value == max(0.5 ** (count - 1), 1 / FLIPS)
+
+    def test_rounding_that_is_alike_in_all_images_is_no_pattern(self) -> None:
+        residual = random_kernel(30, 1, 8, 8).repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        assert phase_variance(residual + 1e-12 * checkerboard(2, "diagonal", 16, 16), 2).p_value == 1
 
     @pytest.mark.parametrize("value", [0.0, 0.1, -3.0])
     def test_a_constant_residual_is_no_pattern(self, value: float) -> None:
@@ -167,29 +175,54 @@ class TestNearestResidual:
         assert nearest_residual(torch.zeros(1, 1, 8, 8), 2) == 0
 
 
-class TestFTest:
-    @pytest.mark.parametrize("x", [1e-6, 0.01, 0.3, 0.5, 0.9, 0.999])
-    @pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (1, 1.5), (50, 1.5), (1000, 31.5), (2, 400)])
-    def test_incomplete_beta(self, a: float, b: float, x: float) -> None:
-        assert incomplete_beta(a, b, x) == pytest.approx(scipy.stats.beta.cdf(x, a, b), rel=1e-11, abs=1e-300)
+class TestSignTest:
+    @pytest.mark.parametrize("count", [1, 2, 5, 10, 12])
+    def test_few_images_get_every_sign(self, count: int) -> None:
+        patterns = random_kernel(count, 3, 2, 2, seed=count) + 0.4
+        energies = [
+            (torch.tensor([1.0, *signs], dtype=DOUBLE) @ patterns.flatten(1)).square().sum().item()
+            for signs in itertools.product((1, -1), repeat=count - 1)
+        ]
+        reference = np.mean(np.array(energies) >= energies[0] * (1 - 1e-9))
+        assert sign_test(sign_blocks(patterns, 0)) == reference
 
-    @pytest.mark.parametrize("f_ratio", [1e-3, 0.5, 1.0, 1.2, 5.0, 100.0])
-    @pytest.mark.parametrize(("d1", "d2"), [(3, 4), (3, 1_000), (15, 100_000), (63, 8_000_000)])
-    def test_is_the_f_distribution(self, f_ratio: float, d1: int, d2: int) -> None:
-        ratio = d1 * f_ratio / (d1 * f_ratio + d2)
-        reference = scipy.stats.f.sf(f_ratio, d1, d2)
-        assert anova_p_value(ratio, d1, d2) == pytest.approx(reference, rel=1e-6, abs=1e-300)
+    def test_the_transform_is_the_sum_with_the_signs_of_a_linear_code(self) -> None:
+        patterns = random_kernel(500, 2, 2, 2) + 0.05
+        codes = np.arange(500) * 1253 % FLIPS
+        signs = np.array([[(-1) ** int(code & word).bit_count() for code in codes] for word in range(FLIPS)])
+        energies = ((signs @ patterns.flatten(1).numpy()) ** 2).sum(axis=1)
+        assert sign_test(sign_blocks(patterns, 0)) == np.mean(energies >= energies[0])
 
-    @pytest.mark.parametrize(("ratio", "p_value"), [(0.0, 1.0), (1.0, 0.0)])
-    def test_ends(self, ratio: float, p_value: float) -> None:
-        assert anova_p_value(ratio, 3, 10) == p_value
+    def test_many_images_share_signs(self) -> None:
+        patterns = random_kernel(3 * FLIPS, 1, 2, 2)
+        assert 0.001 < sign_test(sign_blocks(patterns, 0)) < 1
+        assert sign_test(sign_blocks(patterns + 0.1, 0)) == 1 / FLIPS
 
-    def test_one_pixel_a_phase_proves_nothing(self) -> None:
-        assert anova_p_value(1.0, 3, 0) == 1.0
+    @pytest.mark.parametrize("kind", ["alike in colour", "one loud image", "a gradient of either sign"])
+    def test_is_uniform_whatever_pixels_channels_and_images_have_to_do_with_each_other(self, kind: str) -> None:
+        """The F-test over pixels, which this replaces, gives 0.0001 and less for most of these."""
+        p_values = []
+        for seed in range(300):
+            residual = random_kernel(20, 3, 16, 16, seed=seed)
+            match kind:
+                case "alike in colour":
+                    residual = residual[:, :1] + 0.1 * residual
+                case "one loud image":
+                    residual[7] *= 100
+                case _:
+                    residual += 10 * random_kernel(20, 1, 1, 1, seed=1000 + seed) * torch.arange(16) / 16
+            p_values.append(phase_variance(residual, 4).p_value)
+        uniform = [np.mean(np.array(p_values) <= level) for level in (0.05, 0.2, 0.5)]
+        assert uniform == pytest.approx([0.05, 0.2, 0.5], abs=0.09)
+        assert uniform[0] < 0.09
 
-    def test_a_ratio_is_a_share(self) -> None:
-        with pytest.raises(ValueError, match=r"must be in \[0, 1\], got 1.5"):
-            anova_p_value(1.5, 3, 10)
+    def test_a_pattern_of_half_a_level_is_found_in_64_images(self) -> None:
+        noise = 10 / 255 * random_kernel(64, 3, 32, 32)
+        assert phase_variance(noise, 2).p_value > 0.05
+        assert phase_variance(noise + 0.5 / 255 * checkerboard(2, "diagonal", 32, 32), 2).p_value < 0.001
+
+    def test_is_cheap_in_memory(self) -> None:
+        assert sign_blocks(torch.zeros(5, 3, 8, 8), 0).shape == (FLIPS, 3, 8, 8)
 
 
 METRICS = {

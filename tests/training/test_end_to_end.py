@@ -201,15 +201,18 @@ load_script("train").main(sys.argv[1:])
 """
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(train: Train, tmp_path: Path) -> None:
-    """The process vanishes at step 15: no handler runs, the status still says running, the last save was at step 10."""
-    assert train("experiment.name=whole") == 0
-    words = [*TINY, f"output_root={tmp_path / 'out'}"]
+@pytest.mark.parametrize("every", ["null", "4"])
+def test_a_killed_run_goes_on_from_its_last_checkpoint(train: Train, tmp_path: Path, every: str) -> None:
+    """The process vanishes at step 15: no handler runs, the status still says running, the last save was at a
+    validation: step 10, or 12 with one every four steps."""
+    every_steps = f"trainer.validate_every_steps={every}"
+    assert train("experiment.name=whole", every_steps) == 0
+    words = [*TINY, f"output_root={tmp_path / 'out'}", every_steps]
     killed = subprocess.run([sys.executable, "-c", KILLED, *words], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     run = only_run(tmp_path)
     assert json.loads((run / "status.json").read_text())["state"] == "running"
-    assert train() == 0
+    assert train(every_steps) == 0
     assert result(run) == result(tmp_path / "out" / "whole" / run.name)
 
 
@@ -254,6 +257,7 @@ def test_a_bug_is_told_in_one_line_and_kept_in_full(
         ["trainer.max_steps=3"],
         ["data.limit=5"],
         ["trainer.validate_every_epochs=2", "model.activation=silu"],
+        ["trainer.validate_every_steps=5"],
     ],
     ids=lambda words: " ".join(words),
 )
@@ -261,6 +265,23 @@ def test_settings_that_train(train: Train, tmp_path: Path, words: list[str]) -> 
     assert train(*words) == 0
     summary = json.loads((only_run(tmp_path) / "summary.json").read_text())
     assert summary["test/psnr_db"] > 3
+
+
+def validations(run: Path) -> list[int]:
+    return [line["step"] for line in read_metrics(run / "metrics.jsonl") if "val/loss" in line]
+
+
+def test_validations_by_steps_come_beside_those_by_epochs_and_change_no_weight(train: Train, tmp_path: Path) -> None:
+    """A training of `STEPS` steps in two epochs: a short study gets a curve of many points."""
+    curves = {}
+    for every in ("null", "5"):
+        assert train(f"trainer.validate_every_steps={every}", f"experiment.name=every-{every}") == 0
+        (run,) = (path for path in (tmp_path / "out" / f"every-{every}").iterdir() if path.is_dir())
+        lines = read_metrics(run / "metrics.jsonl")
+        curves[every] = [(line["step"], line["train/loss"]) for line in lines if "train/loss" in line]
+        epochs = {0, STEPS // 2, STEPS}
+        assert validations(run) == sorted(epochs if every == "null" else epochs | set(range(0, STEPS, 5)))
+    assert curves["5"] == curves["null"]
 
 
 def test_every_way_to_convolve_trains_alike(train: Train, tmp_path: Path) -> None:

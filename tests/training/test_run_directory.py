@@ -24,6 +24,7 @@ DECIDES = [
     "optim.lr=0.1",
     "trainer.epochs=4",
     "trainer.batch_size=64",
+    "trainer.validate_every_steps=20",  # more validations to choose the best checkpoint from
     "trainer.precision=bf16",
     "seed=1",
 ]
@@ -35,6 +36,7 @@ DOES_NOT_DECIDE = [
     "data.fallback=null",
     "trainer.device=cpu",
     "trainer.log_every_steps=7",
+    "trainer.validate_every_steps=null",  # and so of runs from before there was this setting
     "trainer.checkpoint_every_sec=1",
     "trainer.checkpoint_every_steps=5",
     "trainer.deterministic=true",

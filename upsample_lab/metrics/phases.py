@@ -12,7 +12,7 @@ from torch import Tensor
 
 from upsample_lab.metrics._images import ImageArray, as_images, check_period
 from upsample_lab.metrics._sums import Sums
-from upsample_lab.metrics.ftest import anova_p_value
+from upsample_lab.metrics.sign_test import sign_blocks, sign_test
 
 _ROUNDING_SHARE = 1e-12
 """A variance below this share of the mean square is rounding: float32 pixels carry about (2^-24)² = 4e-15 of it."""
@@ -51,6 +51,7 @@ class ResidualPhases:
     def __init__(self, period: int = 2) -> None:
         self.period = period
         self._sums = Sums()
+        self._image_count = 0
         self._pixels_per_phase = 0  # of one channel
 
     def update(self, residual: ImageArray) -> None:
@@ -60,10 +61,13 @@ class ResidualPhases:
         check_period(self.period, (height, width))
         rows, columns = height // self.period, width // self.period
         values = values[..., : rows * self.period, : columns * self.period]
+        means = phase_means(values, self.period)
         self._sums.add(
-            phases=phase_means(values, self.period).sum(dim=0) * (rows * columns),  # [C, period, period]
+            phases=means.sum(dim=0) * (rows * columns),  # [C, period, period]
             squares=values.square().sum(dim=(0, 2, 3)),  # [C]
+            signs=sign_blocks(means - means.mean(dim=(-2, -1), keepdim=True), self._image_count),
         )
+        self._image_count += values.shape[0]
         self._pixels_per_phase += values.shape[0] * rows * columns
 
     def means(self) -> Tensor:
@@ -72,29 +76,30 @@ class ResidualPhases:
 
     def compute(self) -> PhaseVariance:
         """The figure over everything added so far; `ValueError` if that is nothing, or not finite."""
-        means, squares = self.means().flatten(1), self._sums.read()["squares"]
-        channels, phases = means.shape
-        count = self._pixels_per_phase * phases  # pixels of one channel
+        means, sums = self.means().flatten(1), self._sums.read()
+        squares = sums["squares"]
+        count = self._pixels_per_phase * means.shape[1]  # pixels of one channel
         centre = means.mean(dim=1, keepdim=True)
         between = float((means - centre).square().sum()) * self._pixels_per_phase
         total = float((squares - count * centre.squeeze(1).square()).sum())
         if total <= _ROUNDING_SHARE * float(squares.sum()):
             return PhaseVariance(0.0, 1.0)
-        ratio = min(1.0, between / total)
-        return PhaseVariance(ratio, anova_p_value(ratio, channels * (phases - 1), channels * (count - phases)))
+        if between <= _ROUNDING_SHARE * float(squares.sum()):  # whose signs are alike in all images, as rounding is
+            return PhaseVariance(between / total, 1.0)
+        return PhaseVariance(min(1.0, between / total), sign_test(sums["signs"]))
 
 
 def phase_variance(residual: ImageArray, period: int = 2) -> PhaseVariance:
-    """Share of a residual's variance that the phase explains, and the F-test of it: `[N, C, H, W] -> (ratio, p)`.
+    """Share of a residual's variance that the phase explains, and a test of it: `[N, C, H, W] -> (ratio, p)`.
 
     The variance of the period² phase means over the total variance, both taken around each channel's own mean and
     summed over channels; the means are over all images, so it sees the pattern that the images have in common.
     White noise of n pixels a channel gives about `(period² - 1) / n`. A constant residual gives `(0, 1)`.
     A ratio above 0.01 is a find: from 4 grey levels of 255 on in the error of a box blur of 256 real images.
 
-    The p-value is that of a one-way analysis of variance with the phases as groups (Fisher, "Statistical Methods for
-    Research Workers", 1925, ch. VII). It takes pixels for independent. Smooth residuals differ less between phases
-    than independent ones would, so for them it errs on the safe side.
+    The p-value is that of `sign_test` over the images' own phase means: the chance of a ratio this large if each image
+    had its pattern with either sign. Pixels and channels may be as alike as they are; a single image gives 1, and no
+    set less than 1/2048. Images that are repeated, or shaded all alike, have a pattern in common in this sense.
 
     Raises:
         TypeError, ValueError: see `as_images` and `check_period`; the images must hold one whole period.
