@@ -7,9 +7,13 @@ and the help page. This module imports no torch: help and configuration errors a
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +26,8 @@ from yaml import YAMLError
 
 from upsample_lab.settings import (
     GROUPS,
+    OWN_HELP,
+    OWN_VALUES,
     ConfigError,
     allowed_text,
     check_leaf,
@@ -419,6 +425,17 @@ class TrainerOptions:
     reconstruction_count: int = setting("validation images shown as reconstructions", low=1, high=64, identity=False)
 
 
+def plugins_setting() -> Any:
+    """Whose parts may be chosen besides the package's own; what was chosen of them is in the group's own settings."""
+    return setting(
+        "modules with parts of your own, which are imported and so run",
+        pattern=r"[A-Za-z_][\w.]*",
+        pattern_help="a list of names of Python modules, such as [my_lab]",
+        empty=True,
+        identity=False,
+    )
+
+
 @dataclass
 class ExperimentOptions:
     name: str = setting(
@@ -452,9 +469,71 @@ class TrainConfig:
     run: RunOptions = field(default_factory=RunOptions)
     seed: int = setting("decides initial weights and data order", low=0, high=2**31 - 1)
     output_root: str = setting("folder of all run directories", identity=False, is_path=True)
+    plugins: list[str] = plugins_setting()
 
 
 ConfigStore.instance().store(name="train_schema", node=TrainConfig, provider="upsample_lab")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Parts of the user's own (registry.py)
+
+OWN_OPTIONS: dict[str, tuple[type, dict[str, Any]]] = {
+    "upsample": (UpsampleOptions, {"fold": "auto"}),
+    "data": (DataOptions, {"limit": None, "validation_count": 256, "fallback": None}),
+    "model": (
+        ModelOptions,
+        {"widths": [32, 64], "latent_channels": 4, "scale": 2, "activation": "relu", "output": "sigmoid"},
+    ),
+}
+"""What the options of a group have in common, and the values that a part of the user's own starts from."""
+
+
+@dataclass
+class NoOptions:
+    """The options of a part that has none."""
+
+
+def adopt_option(
+    group: str, name: str, options: type | None, help: str, module: str, constants: dict[str, Any]
+) -> None:
+    """Make a plain dataclass with defaults the schema and the values of `group=name`, as a file and an entry here do.
+
+    Raises `ConfigError` where it is no dataclass, or a field has no default.
+    """
+    base, values = OWN_OPTIONS[group]
+    own = NoOptions if options is None else options
+    if not (isinstance(own, type) and dataclasses.is_dataclass(own)):
+        raise ConfigError(f"register({group!r}, {name!r}): options must be a dataclass, got {options!r}")
+    missing = [item.name for item in dataclasses.fields(own) if _has_no_default(item)]
+    if missing:
+        raise ConfigError(f"register({group!r}, {name!r}): the option {missing[0]} has no default")
+    own_names = frozenset(item.name for item in dataclasses.fields(own))
+    if group == "data" and not {"image_size", "channels"} <= {*own_names, *constants}:
+        raise ConfigError(f"register('data', {name!r}): its class or its options must say image_size and channels")
+    body: dict[str, Any] = {
+        "__module__": module,
+        "__annotations__": {"name": "str"},
+        "name": name,
+        "own_names": own_names,
+    }
+    body |= {key: value for key, value in constants.items() if key not in own_names}
+    for item in dataclasses.fields(base):
+        if item.name in values and item.name not in own_names:
+            body["__annotations__"][item.name] = item.type
+            body[item.name] = field(default_factory=partial(deepcopy, values[item.name]), metadata=item.metadata)
+    bases = (own,) if issubclass(own, base) else (own, base)
+    derived: type = dataclass(type(f"_{group}_{name}", bases, body))
+    setattr(sys.modules[module], derived.__name__, derived)  # so that a sweep's workers can unpickle it
+    option(group, name)(derived)
+    ConfigStore.instance().store(group=group, name=name, node=derived, provider=module)
+    made: Any = derived()
+    OWN_VALUES.setdefault(group, {})[name] = {item.name: getattr(made, item.name) for item in dataclasses.fields(made)}
+    OWN_HELP[group, name] = help
+
+
+def _has_no_default(item: dataclasses.Field[Any]) -> bool:
+    return item.default in (dataclasses.MISSING, MISSING) and item.default_factory is dataclasses.MISSING
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -480,9 +559,12 @@ def read_train_config(path: Path) -> TrainConfig:
     try:
         values: Any = _plain_values(path)
         names = {group: values[group].get("name", "default") for group in GROUPS if group in values}
+        _refuse_unknown(path, names, values.get("plugins") or [])
         schema = TrainConfig(**{group: GROUPS[group][name]() for group, name in names.items()})
         defaults = {group: option_values(group, name) for group, name in names.items()}
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), defaults, values))
+    except ConfigError:
+        raise
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a run directory is one that scripts/train.py made") from None
     except (OmegaConfBaseException, YAMLError, *MALFORMED) as error:
@@ -490,6 +572,19 @@ def read_train_config(path: Path) -> TrainConfig:
     assert isinstance(config, TrainConfig)
     check_values(config)
     return config
+
+
+def _refuse_unknown(path: Path, names: Mapping[str, str], plugins: Sequence[str]) -> None:
+    """A run's part that no plugin at hand has: its own configuration names the plugin, which is never imported for it,
+    since a directory may be a stranger's."""
+    for group, name in names.items():
+        if name not in GROUPS[group]:
+            hint = (
+                f"; its plugins were plugins=[{','.join(map(str, plugins))}], give them if you trust them"
+                if plugins
+                else ""
+            )
+            raise ConfigError(f"{path}: {group}={name} is neither in the package nor in a plugin at hand{hint}")
 
 
 def _plain_values(path: Path) -> DictConfig:
@@ -579,6 +674,7 @@ class PassportConfig:
     cost: bool = setting("whether to count and time it too, which takes longest")
     device: str = device_setting()
     output_root: str = setting("the passport is written to <output_root>/passports/<name>/", is_path=True)
+    plugins: list[str] = plugins_setting()
 
 
 ConfigStore.instance().store(name="passport_schema", node=PassportConfig, provider="upsample_lab")
@@ -599,6 +695,7 @@ class EvaluateConfig:
         "folder of the datasets; null for the one that the run was trained from", is_path=True
     )
     device: str = device_setting()
+    plugins: list[str] = plugins_setting()
 
 
 ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig, provider="upsample_lab")
@@ -631,6 +728,7 @@ class CompareConfig:
     latency: bool = setting("whether to time the models side by side; takes some seconds")
     report: bool = setting("whether to write the report with its figures; false for the tables alone")
     passports: bool = setting("whether the report measures each layer's passport, kept for next time; seconds a layer")
+    plugins: list[str] = plugins_setting()
 
 
 ConfigStore.instance().store(name="compare_schema", node=CompareConfig, provider="upsample_lab")

@@ -15,6 +15,7 @@ import shlex
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,7 @@ class Rule:
     choices    the allowed words
     pattern    a regular expression for the whole word, with `pattern_help` to say it in words
     odd        only odd numbers
+    empty      whether a list may be empty
     identity   whether the value decides the result of a run (and so belongs to its digest)
     neutral    the value that does nothing: it stays out of the digest, so that runs from before the setting existed
                keep their names
@@ -60,6 +62,7 @@ class Rule:
     pattern: str | None = None
     pattern_help: str = ""
     odd: bool = False
+    empty: bool = False
     identity: bool = True
     neutral: Any = MISSING
     is_path: bool = False
@@ -72,6 +75,8 @@ def setting(help: str, **rule: Any) -> Any:
 
 T = TypeVar("T", bound=type)
 GROUPS: dict[str, dict[str, type]] = {}
+OWN_VALUES: dict[str, dict[str, dict[str, Any]]] = {}  # group -> name -> values of what no file of `configs/` has
+OWN_HELP: dict[tuple[str, str], str] = {}
 
 
 def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorator that keeps its argument's type
@@ -89,23 +94,57 @@ def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorato
 # Values
 
 
-@cache
 def choices(group: str) -> tuple[str, ...]:
-    """The names that `group=` takes: the YAML files of its folder."""
-    return tuple(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
+    """The names that `group=` takes: the YAML files of its folder, and what plugins have registered."""
+    return tuple(sorted({*_files(group), *OWN_VALUES.get(group, {})}))
+
+
+@cache
+def _files(group: str) -> tuple[str, ...]:
+    return tuple(path.stem for folder in config_dirs() for path in (folder / group).glob("*.yaml"))
 
 
 @cache
 def variants(group: str) -> tuple[str, ...]:
     """The names that `group=` takes besides: a choice with some of its values set, `deconv/k3` for `deconv/k3.yaml`."""
-    folder = CONFIG_DIR / group
-    return tuple(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.yaml")))
+    found = {
+        path.relative_to(folder / group).with_suffix("").as_posix()
+        for folder in config_dirs()
+        for path in (folder / group).glob("*/*.yaml")
+    }
+    return tuple(sorted(found))
+
+
+OWN_CONFIG_DIRS: list[Path] = []
+
+
+def config_dirs() -> list[Path]:
+    """Where configurations are looked for: the package's own folder, then the user's."""
+    return [CONFIG_DIR, *OWN_CONFIG_DIRS]
+
+
+def add_config_dir(folder: str, asked_by: str) -> None:
+    """Look for choices, variants and presets in a folder of the user's too, laid out as `configs/` is.
+
+    Raises `ConfigError` where there is no such folder.
+    """
+    path = Path(folder).expanduser().absolute()
+    if not folder or not path.is_dir():
+        raise ConfigError(
+            f"{asked_by}: {path if folder else 'a folder is needed'}{': no such folder' if folder else ''}"
+        )
+    if path not in OWN_CONFIG_DIRS and path != CONFIG_DIR:
+        OWN_CONFIG_DIRS.append(path)
+        _files.cache_clear()
+        variants.cache_clear()
 
 
 def option_values(group: str, name: str) -> dict[str, Any]:
     """The values of `configs/<group>/<name>.yaml`, for the library's own use where no configuration was composed."""
-    path = CONFIG_DIR / group / f"{name}.yaml"
-    if not path.is_file():
+    if name in OWN_VALUES.get(group, {}):
+        return deepcopy(OWN_VALUES[group][name])
+    path = next((p for p in (folder / group / f"{name}.yaml" for folder in config_dirs()) if p.is_file()), None)
+    if path is None:
         raise ConfigError(
             f"{group}={name}: unknown; choose one of {', '.join(choices(group))}{nearest(name, choices(group))}"
         )
@@ -222,7 +261,7 @@ def check_leaf(key: str, cls: type, name: str, value: Any) -> None:
     if rule is None or value is None:
         return
     items: Sequence[Any] = value if isinstance(value, list) else [value]
-    ok = len(items) > 0 and all(_within(rule, item) for item in items)
+    ok = (len(items) > 0 or rule.empty) and all(_within(rule, item) for item in items)
     if not ok:
         hint = nearest(str(value), rule.choices)
         raise ConfigError(f"{key}={show(value)}: must be {allowed_text(cls, name)}{hint}")

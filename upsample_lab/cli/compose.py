@@ -27,9 +27,12 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, Vali
 
 from upsample_lab.cli.launchers import check_installed
 from upsample_lab.config import check_values
+from upsample_lab.registry import load_plugins, named_in_environment
 from upsample_lab.settings import (
     CONFIG_DIR,
+    OWN_CONFIG_DIRS,
     ConfigError,
+    add_config_dir,
     allowed_text,
     choices,
     expand_paths,
@@ -60,6 +63,7 @@ def compose_one(config_name: str, words: Sequence[str]) -> Any:
 
 def compose_unchecked(config_name: str, words: Sequence[str]) -> DictConfig:
     """The same before its values are checked as a whole: a required key may still be missing. Raises `ConfigError`."""
+    words = _prepared(words)
     overrides = [_parse(word, config_name) for word in words]
     for override in overrides:
         if override.is_sweep_override():
@@ -69,6 +73,7 @@ def compose_unchecked(config_name: str, words: Sequence[str]) -> DictConfig:
 
 def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
     """Every configuration of a sweep, checked, in the order of Hydra's sweeper. Raises `ConfigError`."""
+    words = _prepared(words)
     overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in words]}
     sweep = {**_preset_sweep(config_name, list(overrides.values())), **overrides}
     axes = [list(_axis(override, config_name)) for override in sweep.values()]
@@ -107,6 +112,7 @@ def command_words(config_name: str, config: Any) -> list[str]:
 
 def hydra_settings(config_name: str, words: Sequence[str]) -> DictConfig:
     """Hydra's own settings, such as the launcher's, with these words. Raises `ConfigError`."""
+    words = _prepared(words)
     points = _first_points([_parse(word, config_name) for word in words], config_name)
     return _base(config_name, tuple(points.groups.items()), points.hydra).hydra
 
@@ -135,6 +141,34 @@ def value_word(value: Any) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 # Words
 
+CONFIG_DIR_FLAGS = ("--config-dir", "-cd")
+
+
+def _prepared(words: Sequence[str]) -> list[str]:
+    """The words without the flags that name a folder of the user's own configurations, which is looked into from now
+    on, as are plugins. Raises `ConfigError` where either cannot be found."""
+    load_plugins(words)
+    kept: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        flag, equals, value = word.partition("=")
+        if flag in CONFIG_DIR_FLAGS:
+            folder = value if equals else next(waiting, "")
+            add_config_dir(folder, f"{flag} {folder}".rstrip())
+        elif flag == "hydra.searchpath":
+            for folder in value.strip("[]'\"").split(","):
+                if not folder.startswith("pkg:"):
+                    add_config_dir(folder.strip("'\" ").removeprefix("file://"), word)
+        else:
+            kept.append(word)
+    return kept
+
+
+def own_config_words() -> list[str]:
+    """What tells Hydra of the user's own configurations."""
+    own = [f"'file://{folder}'" for folder in OWN_CONFIG_DIRS]
+    return [f"hydra.searchpath=[{','.join(own)}]"] if own else []
+
 
 def _parse(word: str, config_name: str) -> Override:
     if word.startswith("-"):
@@ -162,7 +196,7 @@ def _quoted(word: str) -> str:
 
 def quoted_words(config_name: str, words: Sequence[str]) -> list[str]:
     """The words as Hydra's own parser reads them. Raises `ConfigError`."""
-    return [_parse(word, config_name).input_line or word for word in words]
+    return [_parse(word, config_name).input_line or word for word in _prepared(words)]
 
 
 def _axis(override: Override, config_name: str) -> Iterator[Override]:
@@ -242,7 +276,7 @@ def _hydra_set_aside() -> Iterator[None]:
 @cache
 def _base(config_name: str, groups: tuple[tuple[str, str], ...], hydra_words: tuple[str, ...] = ()) -> DictConfig:
     """The configuration with its groups chosen and no value changed, Hydra's own node included."""
-    words = [*hydra_words, *(f"{group}={choice}" for group, choice in groups)]
+    words = [*own_config_words(), *hydra_words, *(f"{group}={choice}" for group, choice in groups)]
     try:
         with _hydra_set_aside(), initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
             return compose(config_name, overrides=words, return_hydra_config=True)
@@ -257,6 +291,8 @@ def _build(config_name: str, words: Words) -> DictConfig:
         del config["hydra"]
     for override in words.values.values():
         _assign(config, config_name, override)
+    if "plugins" in config and (named := named_in_environment()):
+        config.plugins = list(dict.fromkeys([*named, *config.plugins]))
     return config
 
 

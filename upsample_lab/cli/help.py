@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from upsample_lab.cli.compose import compose_unchecked, groups_of
-from upsample_lab.settings import CONFIG_DIR, allowed_text, choices, rule_of, variants
+from upsample_lab.settings import OWN_HELP, allowed_text, choices, config_dirs, rule_of, variants
 
 GROUP_HELP = {
     "upsample": "the upsampling layer of every decoder stage",
@@ -37,8 +37,11 @@ def help_page(config_name: str, usage: str, words: list[str]) -> str:
 
 
 def describe_choice(group: str, choice: str) -> str:
-    """The one-line comment at the head of `configs/<group>/<choice>.yaml`."""
-    lines = (CONFIG_DIR / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()
+    """The one-line comment at the head of `configs/<group>/<choice>.yaml`, or what a plugin says of its part."""
+    if (group, choice) in OWN_HELP:
+        return OWN_HELP[group, choice]
+    files = (folder / group / f"{choice}.yaml" for folder in config_dirs())
+    lines = next(file for file in files if file.is_file()).read_text(encoding="utf-8").splitlines()
     comments = [line[2:].strip() for line in lines if line.startswith("# ") and not line.startswith("# @")]
     return comments[0] if comments else ""
 
@@ -54,9 +57,10 @@ def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     assert schema is not None
     for item in dataclasses.fields(schema):
         rule = rule_of(schema, item.name)
-        if rule is not None:
+        if rule is not None or item.name in getattr(schema, "own_names", ()):
             shown = f"{prefix}{item.name}={_shown(config, item.name)}"
-            yield f"  {shown:<36} {rule.help} ({allowed_text(schema, item.name)})"
+            meaning = f"{rule.help} " if rule is not None else ""
+            yield f"  {shown:<36} {meaning}({allowed_text(schema, item.name)})"
         elif isinstance(node := config._get_node(item.name), DictConfig):
             yield from _keys(node, f"{prefix}{item.name}.")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import hydra
 
-from upsample_lab.cli.compose import compose_unchecked, value_word
+from upsample_lab.cli.compose import compose_unchecked, own_config_words, value_word
 from upsample_lab.config import TrainConfig
 from upsample_lab.settings import CONFIG_DIR
 
@@ -41,7 +41,7 @@ def launch(config_name: str, task: Callable[[Any], Any], words: Sequence[str], *
     Whatever goes wrong in them is raised as it is.
     """
     flags = ["--multirun"] if multirun else []
-    arguments, sys.argv = sys.argv, [sys.argv[0], *flags, *words]
+    arguments, sys.argv = sys.argv, [sys.argv[0], *flags, *own_config_words(), *words]
     try:
         with _errors_raised():
             hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(task)()

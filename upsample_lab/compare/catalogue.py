@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from upsample_lab.compare.result import Metric
+from upsample_lab.registry import PARTS, Part
 from upsample_lab.settings import ConfigError, nearest
 
 # A tenth of a decibel is what published comparisons of upsamplers quarrel about, and the seed's noise of a small model;
@@ -52,9 +53,26 @@ QUALITY, ARTIFACT = "test/psnr_db", "uniform/pattern_rms_levels"  # what the ver
 
 def metric_of(key: str) -> Metric:
     """The metric of a key of summary.json. Raises `ConfigError` with the known ones."""
+    own = PARTS["metric"].get(key.removeprefix("test/"))
+    if own is not None and key not in CATALOGUE:
+        return _own(key, own)
     if key not in CATALOGUE:
         raise ConfigError(f"metrics: {key} is unknown; there are {', '.join(CATALOGUE)}{nearest(key, CATALOGUE)}")
     return CATALOGUE[key]
+
+
+def _own(key: str, part: Part) -> Metric:
+    """A plugin's metric, as its registration describes it."""
+    facts: dict[str, Any] = {
+        "title": part.name.replace("_", " "),
+        "unit": "",
+        "better": "higher",
+        "digits": 4,
+        "smallest_of_interest": 0.0,
+    }
+    facts |= part.facts
+    higher = facts["better"] == "higher"
+    return Metric(key, facts["title"], facts["unit"], higher, facts["digits"], facts["smallest_of_interest"])
 
 
 def curve_key(metric: Metric) -> str:

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from upsample_lab.data.cifar import CIFAR10, load_cifar, prepare_cifar
 from upsample_lab.data.glyphs import make_glyphs
 from upsample_lab.data.image_folder import FolderSettings, load_image_folder
 from upsample_lab.data.loader import BatchLoader, eval_batches
 from upsample_lab.data.mnist import FASHION_MNIST, MNIST, load_idx, prepare_idx
 from upsample_lab.data.sets import DataError, ImageSets, Source, dataset_digest, split_sets
+from upsample_lab.registry import PARTS, Part, made
 
 __all__ = [
     "BatchLoader",
@@ -73,7 +76,7 @@ def _prepare_files(config: Any) -> None:
         prepare_idx(IDX_SOURCES[config.name], _root(config), config.mirrors, config.timeout_sec)
     elif config.name == "cifar10":
         prepare_cifar(CIFAR10, _root(config), config.mirrors, config.timeout_sec)
-    elif config.name != FALLBACK:
+    elif config.name != FALLBACK and config.name not in PARTS["data"]:
         _read(config)  # converts a folder of images, where that was not done before
 
 
@@ -88,7 +91,21 @@ def load_images(config: Any) -> ImageSets:
     return split_sets(config.name, train, test, **counts, notes=notes, pixels=pixels)
 
 
+def _own(part: Part, config: Any) -> Source:
+    """The images of a plugin's dataset. Raises `DataError` where they are not what is wanted, uint8 `[N, C, H, W]`."""
+    sets = [torch.as_tensor(images) for images in made(part, options=config).images()]
+    shape = (config.channels, config.image_size, config.image_size)
+    if len(sets) != 2 or any(s.dtype != torch.uint8 or s.dim() != 4 or tuple(s.shape[1:]) != shape for s in sets):
+        found = ", ".join(f"{str(s.dtype).removeprefix('torch.')} {list(s.shape)}" for s in sets)
+        wanted = f"two sets of images, uint8 [N, {', '.join(map(str, shape))}]"
+        raise DataError(f"data={part.name}: images() of {part.module} must return {wanted}, got {found or 'none'}")
+    train, test = (images.contiguous() for images in sets)
+    return Source(train, test)
+
+
 def _read(config: Any) -> Source:
+    if config.name in PARTS["data"]:
+        return _own(PARTS["data"][config.name], config)
     match config.name:
         case "mnist" | "fashion_mnist":
             return Source(*load_idx(IDX_SOURCES[config.name], _root(config)))

@@ -18,13 +18,15 @@ from upsample_lab.config import (
     decoder_widths,
     load_option,
 )
-from upsample_lab.models.autoencoder import ConvolutionalAutoencoder
+from upsample_lab.models.autoencoder import ConvolutionalAutoencoder, MakeUpsampler
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.cost import decoder_parameter_count, macs_per_image
 from upsample_lab.models.matching import Match, closest_widths
 from upsample_lab.models.mlp import FullyConnectedAutoencoder
+from upsample_lab.models.seeding import seeded
+from upsample_lab.registry import PARTS, made
 from upsample_lab.settings import ConfigError, show
-from upsample_lab.upsamplers import UPSAMPLERS, Algorithms, Upsampler, build_upsampler
+from upsample_lab.upsamplers import Algorithms, Upsampler, build_upsampler, upsampler_class
 
 __all__ = [
     "Autoencoder",
@@ -47,6 +49,8 @@ def build_model(
 
     Raises `ConfigError` where `model.match` cannot be satisfied.
     """
+    if model.name in PARTS["model"]:
+        return _own(model, upsample, conv, image_shape, seed)
     if isinstance(model, MlpModel):
         _, height, width = image_shape
         latent_shape = (model.latent_channels, height // model.total_stride, width // model.total_stride)
@@ -63,6 +67,22 @@ def build_model(
     widths = decoder_widths(model.widths) if match is None else match.widths
     built = _convolutional(model, upsample, conv, image_shape, seed, widths)
     built.match = match
+    return built
+
+
+def _own(
+    model: ModelOptions, upsample: UpsampleOptions, conv: ConvOptions, image_shape: tuple[int, int, int], seed: int
+) -> Autoencoder:
+    """A plugin's model: its weights are a function of the seed alone, as those of all others."""
+    algorithms = Algorithms(conv.conv2d, conv.conv_transpose2d)
+    make_upsampler = _maker(model.scale, upsample, algorithms)
+    with seeded(seed, f"model {model.name}"):
+        built = made(
+            PARTS["model"][model.name], image_shape, options=model,
+            make_upsampler=make_upsampler, algorithms=algorithms, seed=seed,
+        )  # fmt: skip
+    if not isinstance(built, Autoencoder):
+        raise ConfigError(f"model={model.name}: must be a subclass of upsample_lab.models.Autoencoder")
     return built
 
 
@@ -99,7 +119,7 @@ def match_budget(
     own = decoder_widths(model.widths)
     target = budget_of(load_option("upsample", REFERENCE), own)
     # A guide has the channels of the encoder, so widths in between must stay what the encoder has there.
-    fixed = range(1, len(own) - 1) if UPSAMPLERS[upsample.name].needs_guide else ()
+    fixed = range(1, len(own) - 1) if upsampler_class(upsample.name).needs_guide else ()
     match = closest_widths(own, target, partial(budget_of, upsample), allowed, fixed)
     if match is None or not match.met:
         unit = "parameters" if model.match == "params" else "multiply-accumulates"
@@ -124,15 +144,9 @@ def _convolutional(
     decoder: Sequence[int],
 ) -> ConvolutionalAutoencoder:
     algorithms = Algorithms(conv.conv2d, conv.conv_transpose2d)
-    options = dataclasses.asdict(upsample)
-    name = options.pop("name")
-
-    def make_upsampler(in_channels: int, out_channels: int) -> Upsampler:
-        return build_upsampler(name, in_channels, out_channels, model.scale, algorithms=algorithms, **options)
-
     return ConvolutionalAutoencoder(
         image_shape,
-        make_upsampler,
+        _maker(model.scale, upsample, algorithms),
         widths=model.widths,
         decoder_widths=decoder,
         latent_channels=model.latent_channels,
@@ -143,3 +157,13 @@ def _convolutional(
         algorithms=algorithms,
         seed=seed,
     )
+
+
+def _maker(scale: int, upsample: UpsampleOptions, algorithms: Algorithms) -> MakeUpsampler:
+    options = dataclasses.asdict(upsample)
+    name = options.pop("name")
+
+    def make_upsampler(in_channels: int, out_channels: int) -> Upsampler:
+        return build_upsampler(name, in_channels, out_channels, scale, algorithms=algorithms, **options)
+
+    return make_upsampler

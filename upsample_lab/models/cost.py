@@ -7,6 +7,7 @@ from torch import nn
 from upsample_lab.models.autoencoder import ConvolutionalAutoencoder, DecoderStage, EncoderStage
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.mlp import FullyConnectedAutoencoder
+from upsample_lab.upsamplers._counting import counted_macs
 
 ENCODER_PARTS = ("encoder.", "to_latent.")
 
@@ -22,12 +23,13 @@ def macs_per_image(model: Autoencoder, image_shape: tuple[int, int, int]) -> int
     Upsamplers count by their own formula, a convolution by `positions · weights` (products with its zero padding
     included, as in all counters of the field), a linear layer by its weights. Norms, activations and pooling count
     none. So the figure is that of the method: no algorithm or library that computes it changes it. Nothing is
-    computed but sizes, so the model may be on the meta device. Raises TypeError for a model of another kind.
+    computed but sizes, so the model may be on the meta device. Of a plugin's model one forward pass is counted instead,
+    by PyTorch's own counter: whatever is a product of matrices or a convolution there.
     """
     if isinstance(model, FullyConnectedAutoencoder):
         return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
     if not isinstance(model, ConvolutionalAutoencoder):
-        raise TypeError(f"macs_per_image: knows no rule to count a {type(model).__name__}")
+        return counted_macs(model, model.raw, 1, *image_shape)
     _, height, width = image_shape
     total = 0.0
     for stage in model.encoder:

@@ -28,7 +28,13 @@ from upsample_lab.settings import option_values
 from upsample_lab.upsamplers import Algorithms, build_upsampler
 
 _NAME_LENGTH = 80  # characters of a folder's name; a longer one ends in a digest
-_NOT_IN_NAME = ("upsample", "conv", "device", "output_root")  # told otherwise, or no part of what is measured
+_NOT_IN_NAME = (
+    "upsample",
+    "conv",
+    "device",
+    "output_root",
+    "plugins",
+)  # told otherwise, or no part of what is measured
 
 
 def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, command: Sequence[str] = ()) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from upsample_lab.data import ImageSets, dataset_digest
+from upsample_lab.registry import plugin_files
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "safetensors")
 TRAINING_PARTS = ("conv", "data", "metrics", "models", "training", "upsamplers")
@@ -53,15 +54,14 @@ def capsule(device: torch.device, images: ImageSets, command: str, files: str = 
 def code_digests() -> dict[str, str]:
     """The first 12 hex digits of the SHA-256 of every source file that can change what a training does.
 
-    With them two runs can be told to be of the same code, with or without git and whatever else was edited beside it.
-    Not among them are `configs/` and their schema: what they decide is in the run's `config.yaml`.
+    Those of plugins that registered parts are among them. With them two runs can be told to be of the same code, with
+    or without git and whatever else was edited beside it. Not among them are `configs/` and their schema: what they
+    decide is in the run's `config.yaml`.
     """
     package = Path(__file__).parents[1]
     files = [package / "resize.py", *(file for part in TRAINING_PARTS for file in (package / part).rglob("*.py"))]
-    return {
-        file.relative_to(package.parent).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-        for file in sorted(files)
-    }
+    named = {file.relative_to(package.parent).as_posix(): file for file in sorted(files)} | plugin_files()
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in named.items()}
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from upsample_lab.config import EvaluateConfig, TrainConfig, read_train_config
 from upsample_lab.data import DataError, ImageSets, eval_batches, load_images, prepare
 from upsample_lab.metrics import QualityMeter
 from upsample_lab.models import Autoencoder, build_model
+from upsample_lab.registry import PARTS, Part
 from upsample_lab.settings import ConfigError, option_values
 from upsample_lab.training import checkpoint
 from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, place
@@ -54,6 +55,7 @@ def evaluate(
     Raises `TrainingFailed` where the outputs are not finite.
     """
     meter = QualityMeter(period)
+    own: dict[str, Any] = {}
     loss_sum = torch.zeros((), dtype=torch.float64, device=where.device)
     with evaluating(model):
         for batch in eval_batches(images, EVALUATION_BATCH, **where._asdict()):
@@ -62,12 +64,26 @@ def evaluate(
             scores = meter.update(output, batch)
             if each is not None:
                 each.add(output, batch, scores)
+            for name, part in PARTS["metric"].items():
+                own[name] = own.get(name, 0.0) + _scores_of(part, output, batch).double().sum()
             loss_sum += reconstruction_loss(loss, model, raw, batch).double() * len(batch)
     if not loss_sum.isfinite():
         raise TrainingFailed("the model's outputs are not finite; try a smaller optim.lr")
     if windows is not None:
         windows |= meter.flat_windows.worst()
-    return {"loss": loss_sum.item() / len(images), **meter.compute()}
+    own = {name: float(total) / len(images) for name, total in own.items()}
+    return {"loss": loss_sum.item() / len(images), **meter.compute(), **own}
+
+
+def _scores_of(part: Part, output: Tensor, target: Tensor) -> Tensor:
+    """What a plugin's metric says of each image, `[N]`. Raises `ConfigError` where it says anything else."""
+    scores = torch.as_tensor(part.make(output, target))
+    if scores.shape != (len(output),):
+        raise ConfigError(
+            f"metric {part.name} of {part.module}: must return one number an image, [{len(output)}], "
+            f"got {list(scores.shape)}"
+        )
+    return scores
 
 
 def evaluate_run(

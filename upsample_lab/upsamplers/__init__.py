@@ -1,7 +1,8 @@
 """Upsamplers, one a file: `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`.
 
 A module of this folder whose name has no leading underscore holds one upsampler, and its name is the upsampler's:
-adding one takes that file, a dataclass of its options in `upsample_lab/config.py`, and `configs/upsample/<name>.yaml`.
+adding one to the package takes that file, a dataclass of its options in `upsample_lab/config.py`, and
+`configs/upsample/<name>.yaml`. One of your own needs neither: see `upsample_lab/registry.py`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import dataclasses
 import importlib
 import operator
 import pkgutil
+import typing
 from collections.abc import Callable
 from typing import Any
 
 from upsample_lab.config import upsample_options
+from upsample_lab.registry import PARTS, made
 from upsample_lab.settings import ConfigError, option_values
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
-__all__ = ["UPSAMPLERS", "Algorithms", "Upsampler", "build_upsampler"]
+__all__ = ["UPSAMPLERS", "Algorithms", "Upsampler", "build_upsampler", "upsampler_class"]
 
 
 def _discover() -> dict[str, type[Upsampler]]:
@@ -66,13 +69,28 @@ def build_upsampler(
     if algorithms is None:
         defaults = option_values("conv", "custom")
         algorithms = Algorithms(defaults["conv2d"], defaults["conv_transpose2d"])
-    make: Callable[..., Upsampler] = UPSAMPLERS[name]
-    values = dataclasses.asdict(chosen)
-    del values["name"]
-    fold = values.pop("fold")  # says how, not what: no constructor needs to know
-    upsampler = make(**checked, algorithms=algorithms, **values)
-    upsampler.fold = fold
+    if name in PARTS["upsample"]:
+        upsampler = _own(name, chosen, algorithms=algorithms, **checked)
+    else:
+        make: Callable[..., Upsampler] = UPSAMPLERS[name]
+        values = dataclasses.asdict(chosen)
+        del values["name"], values["fold"]  # says how, not what: no constructor needs to know
+        upsampler = make(**checked, algorithms=algorithms, **values)
+    upsampler.fold = chosen.fold
     return upsampler
+
+
+def upsampler_class(name: str) -> type[Upsampler]:
+    """The class of an upsampler of the package or of a plugin."""
+    own = PARTS["upsample"].get(name)
+    return UPSAMPLERS[name] if own is None else typing.cast("type[Upsampler]", own.make)
+
+
+def _own(name: str, options: Any, *, algorithms: Algorithms, **sizes: int) -> Upsampler:
+    made_of = made(PARTS["upsample"][name], *sizes.values(), options=options, algorithms=algorithms)
+    if not isinstance(made_of, Upsampler):
+        raise ConfigError(f"upsample={name}: must be a subclass of upsample_lab.upsamplers.Upsampler")
+    return made_of
 
 
 def _integer(argument: str, value: Any, lowest: int) -> int:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from upsample_lab.upsamplers._counting import counted_macs
 from upsample_lab.upsamplers._formula import evaluate
 
 
@@ -52,8 +53,8 @@ class Upsampler(nn.Module):
     linear: ClassVar[bool]
     shift_equivariant: ClassVar[str]
     failure_modes: ClassVar[str]
-    parameter_count_formula: ClassVar[str]
-    macs_per_pixel_formula: str
+    parameter_count_formula: ClassVar[str | None] = None  # of a plugin's layer without one, it is counted
+    macs_per_pixel_formula: str | None = None
 
     def __init__(self, in_channels: int, out_channels: int, scale: int) -> None:
         super().__init__()
@@ -70,10 +71,15 @@ class Upsampler(nn.Module):
 
     def parameter_count(self) -> int:
         """`parameter_count_formula` for this instance."""
+        if self.parameter_count_formula is None:
+            return sum(parameter.numel() for parameter in self.parameters())
         return int(evaluate(self.parameter_count_formula, self.symbols()))
 
     def macs_per_pixel(self, height: int = 32, width: int = 32) -> float:
         """`macs_per_pixel_formula` for this instance; the size of the input in pixels matters to `fourier` alone."""
+        if self.macs_per_pixel_formula is None:
+            pixels = height * width * self.scale**2
+            return counted_macs(self, self, 1, self.in_channels, height, width) / pixels
         return evaluate(self.macs_per_pixel_formula, {**self.symbols(), "H": height, "W": width})
 
     def __prepare_scriptable__(self) -> Any:

@@ -97,9 +97,9 @@ def _cost_row(name: str) -> tuple[str, ...]:
     upsampler = build_upsampler(name, IN_CHANNELS, OUT_CHANNELS, SCALE)
     return (
         f"`{name}`",
-        upsampler.parameter_count_formula,
+        upsampler.parameter_count_formula or "",
         f"{upsampler.parameter_count():,}",
-        upsampler.macs_per_pixel_formula,
+        upsampler.macs_per_pixel_formula or "",
         f"{upsampler.macs_per_pixel():,.0f}",
         "yes" if upsampler.linear else "no",
         upsampler.shift_equivariant,
