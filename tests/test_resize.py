@@ -188,9 +188,9 @@ def test_any_kernel_can_filter(size: int) -> None:
     ("arguments", "error", "message"),
     [
         ({"mode": "linear"}, ValueError, "mode='linear': must be one of nearest, bilinear, bicubic"),
-        ({"scale": 0}, ValueError, "scale=0: must be an integer from 1 up"),
-        ({"scale": 2.0}, TypeError, "scale=2.0: must be an integer from 1 up"),
-        ({"scale": True}, TypeError, "scale=True: must be an integer from 1 up"),
+        ({"scale": 0}, ValueError, "scale=0: must be a number above 0"),
+        ({"scale": "2"}, TypeError, "scale=.2.: must be a number above 0"),
+        ({"scale": True}, TypeError, "scale=True: must be a number above 0"),
         ({"input": torch.zeros(3, 3)}, ValueError, r"input has the shape \[3, 3\]: must be \[N, C, H, W\]"),
         ({"input": torch.zeros(1, 1, 0, 3)}, ValueError, "an image needs at least one pixel"),
         ({"input": torch.zeros(1, 1, 3, 3, dtype=torch.uint8)}, TypeError, "input has the dtype torch.uint8"),

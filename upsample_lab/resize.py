@@ -1,4 +1,4 @@
-"""Nearest, bilinear and bicubic resizing by a whole factor, from first principles.
+"""Nearest, bilinear and bicubic resizing, by any factor or to any size, from first principles.
 
 Along one axis, output pixel ``o`` of an image of ``n`` pixels looks at the position
 
@@ -17,27 +17,34 @@ section III for the kernel with a free ``a``; ``-¾`` is the value of the common
 
 So one axis is one matrix, and an image is resized by two products, ``A_h U A_wᵀ``. That is also the fastest way for
 short axes, where one product replaces several passes over memory. On long axes, where a dense matrix would be mostly
-zeros, each output phase is a weighted sum of shifted images.
+zeros, each output phase is a weighted sum of shifted images. What has no phases (`align_corners`, a fractional factor,
+a size) gathers the taps of each output pixel instead, `TapTable`. With ``antialias`` the kernel is stretched by ``1/s``
+where that is above 1, its weights are normalised, and ``a = -½``, as in Pillow.
 """
 
 from __future__ import annotations
 
 import math
-import operator
+import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.utils._python_dispatch import _disable_current_modes
 
-from upsample_lab.conv import followed_by_a_tool, under_a_mode, without_autocast
+from upsample_lab.conv import followed_by_a_tool, own_tensor, under_a_mode, without_autocast
+from upsample_lab.conv.checks import as_int
 
 MODES = ("nearest", "bilinear", "bicubic")
 BICUBIC_A = -0.75
 DENSE_SIZE = 32  # longest axis, in pixels, that a dense matrix resizes: its work grows with the length, not so for sums
+MOST_DENSE = 1 << 20  # numbers of a matrix that stands for a wide antialiasing kernel
 REMEMBERED = 64  # matrices that are kept
 
 
@@ -51,30 +58,85 @@ class Kernel(NamedTuple):
     reach: int
 
 
-def resize(input: Tensor, scale: int, *, mode: str = "nearest", align_corners: bool = False) -> Tensor:
-    """Resize images by a whole factor: ``[N, C, H, W] -> [N, C, s·H, s·W]``; also ``[C, H, W]``.
+def resize(
+    input: Tensor,
+    scale: float | Sequence[float] | None = None,
+    *,
+    size: int | Sequence[int] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+    antialias: bool = False,
+) -> Tensor:
+    """Resize images by a factor, or to a size: ``[N, C, H, W] -> [N, C, ⌊s_h·H⌋, ⌊s_w·W⌋]``; also ``[C, H, W]``.
 
-    The same numbers as ``torch.nn.functional.interpolate(input, scale_factor=scale, mode=mode, …)``, with gradients of
-    every order; dtype and memory format are the input's. ``align_corners`` has no meaning for nearest and is ignored.
-    Bicubic may overshoot the range of its input: only indices are clamped. On axes of up to `DENSE_SIZE` pixels a NaN
-    or an infinity spreads along the axis, since it is multiplied with the zeros of the matrix too (not with nearest).
+    The same numbers as ``torch.nn.functional.interpolate(input, size, scale, mode, …)``, with gradients of every order;
+    dtype and memory format are the input's. ``align_corners`` has no meaning for nearest and is ignored. Bicubic may
+    overshoot the range of its input: only indices are clamped. On axes of up to `DENSE_SIZE` pixels a NaN or an
+    infinity spreads along the axis, since it is multiplied with the zeros of the matrix too (not with nearest).
 
-    Raises ValueError for an unknown mode, a scale below 1, an input without pixels or of another rank, and TypeError
-    for a scale that is no integer or an input that is not floating point.
+    Args:
+        scale: output pixels per input pixel, whole or not; one for both axes, or ``(s_h, s_w)``. Positions are found
+            with the factor itself, also where ``s·H`` is not whole.
+        size: the output's side, or ``(H_out, W_out)``, in place of ``scale``.
+        mode: one of `MODES`.
+        align_corners: whether the outermost pixels' centres coincide, not their borders.
+        antialias: whether the kernel covers ``1/s`` input pixels where an axis shrinks; bilinear and bicubic.
+
+    Raises ValueError for an unknown mode, a factor or size of zero or less, neither or both of them, an input without
+    pixels or of another rank, ``antialias`` with nearest, and TypeError for what is no number, or an input that is not
+    floating point.
     """
-    scale = _check(input, scale, mode)
+    factors, sides = _check(input, scale, size, mode, antialias)
     if input.dim() == 3:
-        return resize(input.unsqueeze(0), scale, mode=mode, align_corners=align_corners).squeeze(0)
-    if scale == 1:
+        images = input.unsqueeze(0)
+        return resize(images, scale, size=size, mode=mode, align_corners=align_corners, antialias=antialias).squeeze(0)
+    recorded = followed_by_a_tool(input)
+    whole = _whole_factor(input, factors, None if recorded else sides)
+    if whole == 1:
         return input.clone()
-    if followed_by_a_tool(input):
-        if mode == "nearest":
-            return _repeat_by_view(input, scale)
-        return resample(input, scale, KERNELS[mode], align_corners=align_corners)
+    tracing = recorded or torch.compiler.is_compiling()
+    if whole is None or antialias or (align_corners and tracing and mode != "nearest"):
+        if tracing:
+            return _interpolate(input, factors, sides, mode, align_corners, antialias)
+        return _resize_by_taps(input, factors, sides, mode, align_corners, antialias)
     if mode == "nearest":
-        output: Tensor = _Linear.apply(input, partial(_repeat, scale=scale), partial(_sum_blocks, scale=scale))
+        if recorded:
+            return _repeat_by_view(input, whole)
+        return _apply_linear(input, partial(_repeat, scale=whole), partial(_sum_blocks, scale=whole))
+    return resample(input, whole, KERNELS[mode], align_corners=align_corners)
+
+
+def _whole_factor(input: Tensor, factors: tuple[float, float] | None, sides: tuple[int, int] | None) -> int | None:
+    """The whole factor that both axes grow by, if there is one; a size is only looked at where it is given."""
+    if factors is not None:
+        return int(factors[0]) if factors[0] == factors[1] and float(factors[0]).is_integer() else None
+    if sides is None:
+        return None
+    (height, width), (rows, columns) = input.shape[2:], sides
+    even = rows % height == 0 and columns % width == 0 and rows // height == columns // width
+    return rows // height if even else None
+
+
+def _interpolate(
+    input: Tensor,
+    factors: tuple[float, float] | None,
+    sides: tuple[int, int] | None,
+    mode: str,
+    align_corners: bool,
+    antialias: bool,
+) -> Tensor:
+    """PyTorch's own, which tools know, for sizes that may be symbols."""
+    if antialias:
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            raise TypeError("resize: antialias=True cannot be compiled; exclude the call with torch.compiler.disable")
+        if any(isinstance(side, torch.SymInt) for side in (*input.shape[2:], *(sides or ()))):
+            raise TypeError("resize: antialias=True needs a height and a width that are fixed while they are recorded")
+        # PyTorch 2.15 repeats the first row where the width becomes 1, so that its own will not do.
+        return _resize_by_taps(input, factors, sides, mode, align_corners, antialias)
+    aligned = None if mode == "nearest" else align_corners
+    with without_autocast(input.device):
+        output: Tensor = F.interpolate(input, sides, None if factors is None else list(factors), mode, aligned)
         return output
-    return resample(input, scale, KERNELS[mode], align_corners=align_corners)
 
 
 def resample(image: Tensor, scale: int, kernel: Kernel, *, align_corners: bool = False) -> Tensor:
@@ -90,15 +152,17 @@ def resample(image: Tensor, scale: int, kernel: Kernel, *, align_corners: bool =
     channels_last = is_channels_last(image)
     for dim in (3, 2):  # columns first: fewer rows to work on
         size = image.shape[dim]
-        if align_corners or size <= DENSE_SIZE:
+        if align_corners and size > DENSE_SIZE:
+            image = _gather(image, dim, TapTable(size, scale * size, 1 / scale, kernel, True, False))
+        elif align_corners or size <= DENSE_SIZE:
             matrix = remembered(interpolation_matrix, size, scale, kernel, align_corners, like=image)
             image = apply_matrix(image, matrix, dim, channels_last)
         else:
             taps = phase_taps(scale, kernel)
             weave = partial(_weave, dim=dim, taps=taps, channels_last=channels_last)
             unweave = partial(_unweave, dim=dim, taps=taps, channels_last=channels_last)
-            image = _Linear.apply(image, weave, unweave)
-    return image
+            image = _apply_linear(image, weave, unweave)
+    return _in_format(image, channels_last)
 
 
 def apply_matrix(image: Tensor, matrix: Tensor, dim: int, channels_last: bool) -> Tensor:
@@ -158,7 +222,15 @@ def _bicubic(t: float) -> float:
     return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a if t < 2 else 0.0
 
 
+def _catmull_rom(t: float) -> float:
+    a, t = -0.5, abs(t)
+    if t < 1:
+        return ((a + 2) * t - (a + 3)) * t * t + 1
+    return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a if t < 2 else 0.0
+
+
 KERNELS = {"bilinear": Kernel(_bilinear, 1), "bicubic": Kernel(_bicubic, 2)}
+ANTIALIASED = {"bilinear": Kernel(_bilinear, 1), "bicubic": Kernel(_catmull_rom, 2)}
 
 Taps = tuple[tuple[int, float], ...]
 
@@ -169,15 +241,19 @@ def taps_at(position: float, kernel: Kernel) -> Taps:
     return tuple((k, kernel.weight(position - k)) for k in range(first, first + 2 * kernel.reach))
 
 
-_phase_taps: dict[tuple[int, Kernel], tuple[Taps, ...]] = {}
+_phase_taps: dict[tuple[int, Kernel], tuple[Taps, ...]] = {}  # numbers, no tensors: nobody's, whoever made them
 
 
 def phase_taps(scale: int, kernel: Kernel) -> tuple[Taps, ...]:
     """For each output phase r, the offsets d and weights of ``y[s·i + r] = Σ_d w_d u[i + d]``."""
-    if (scale, kernel) not in _phase_taps:
-        all_taps = (taps_at((phase + 0.5) / scale - 0.5, kernel) for phase in range(scale))
-        _phase_taps[scale, kernel] = tuple(tuple(tap for tap in taps if tap[1] != 0) for taps in all_taps)
-    return _phase_taps[scale, kernel]
+    key = (scale, kernel)
+    if (kept := _phase_taps.get(key)) is not None:
+        return kept
+    all_taps = (taps_at((phase + 0.5) / scale - 0.5, kernel) for phase in range(scale))
+    phases = tuple(tuple(tap for tap in taps if tap[1] != 0) for taps in all_taps)
+    if not torch.compiler.is_compiling():
+        _keep(_phase_taps, key, phases)
+    return phases
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -211,6 +287,8 @@ def nearest_matrix(size: int, scale: int) -> Tensor:
 
 _matrices: dict[tuple[object, ...], Tensor] = {}
 _keeping = threading.Lock()
+if hasattr(os, "register_at_fork"):  # another thread may have held it when this one forked
+    os.register_at_fork(after_in_child=_keeping._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) -> Tensor:
@@ -227,13 +305,127 @@ def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) 
     with torch.inference_mode(False):  # else one first used in inference could not be trained through later
         if torch.compiler.is_compiling():
             return make(*arguments).to(like.device, like.dtype)
-        with torch.device("cpu"):  # whatever the default device: from "meta" it could not be moved
+        with _disable_current_modes(), torch.device("cpu"):  # whatever the default device: from "meta" none is moved
             matrix = make(*arguments).to(like.device, like.dtype)
-    with _keeping:
-        while len(_matrices) >= REMEMBERED:
-            del _matrices[next(iter(_matrices))]
-        _matrices[key] = matrix
+    _keep(_matrices, key, matrix)
     return matrix
+
+
+def _keep(kept: dict[Any, Any], key: Hashable, value: Any) -> None:
+    """Add an entry, and forget the oldest beyond `REMEMBERED`; from any thread."""
+    with _keeping:
+        while len(kept) >= REMEMBERED:
+            del kept[next(iter(kept))]
+        kept[key] = value
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Any factor: a table of taps
+
+
+class TapTable(NamedTuple):
+    """One axis of `size` pixels resized to `out`: what `_taps` computes from it is remembered under it.
+
+    `step` is the distance of output pixels, in input pixels, before `align_corners` changes it.
+    """
+
+    size: int
+    out: int
+    step: float
+    kernel: Kernel | None  # None is nearest
+    align_corners: bool
+    antialias: bool
+
+
+def _taps(table: TapTable) -> tuple[np.ndarray, np.ndarray]:
+    """Indices and weights, each `[taps, out]`."""
+    size, out, step, kernel, align_corners, antialias = table
+    if kernel is None:
+        # PyTorch multiplies in float32, which decides where a position falls on the border of two pixels.
+        positions = np.floor(np.arange(out, dtype=np.float32) * np.float32(step)).astype(np.int64)
+        return np.minimum(positions, size - 1)[None], np.ones((1, out))
+    if align_corners:
+        step = (size - 1) / (out - 1) if out > 1 else 0.0
+    rows = []
+    if not antialias:
+        for o in range(out):
+            rows.append(taps_at(o * step if align_corners else (o + 0.5) * step - 0.5, kernel))
+    else:
+        stretch = max(step, 1.0)
+        for o in range(out):
+            centre = step * (o + 0.5)
+            first = max(int(centre - kernel.reach * stretch + 0.5), 0)
+            end = min(int(centre + kernel.reach * stretch + 0.5), size)
+            weights = [kernel.weight((k - centre + 0.5) / stretch) for k in range(first, end)]
+            total = sum(weights) or 1.0
+            rows.append(tuple((first + k, weight / total) for k, weight in enumerate(weights)))
+    longest = max(map(len, rows))
+    padded = np.array([[*row, *[(row[0][0] if row else 0, 0.0)] * (longest - len(row))] for row in rows])
+    return np.clip(padded[..., 0].T.astype(np.int64), 0, size - 1), np.ascontiguousarray(padded[..., 1].T)
+
+
+def _tap_indices(table: TapTable) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(_taps(table)[0]))
+
+
+def _tap_weights(table: TapTable) -> Tensor:
+    return torch.from_numpy(_taps(table)[1])
+
+
+def _tap_matrix(table: TapTable) -> Tensor:
+    indices, weights = _taps(table)
+    matrix = np.zeros((table.out, table.size))
+    for index, weight in zip(indices, weights, strict=True):
+        np.add.at(matrix, (np.arange(table.out), index), weight)
+    return torch.from_numpy(matrix)
+
+
+def _gather(image: Tensor, dim: int, table: TapTable) -> Tensor:
+    """``y[o] = Σ_t w[t, o] u[i[t, o]]`` along an axis, a tap at a time: extra memory is that of the output."""
+    indices = remembered(_tap_indices, table, like=image.new_empty(0, dtype=torch.int64))
+    if table.kernel is None:
+        return image.index_select(dim, indices[0])
+    weights = remembered(_tap_weights, table, like=image).unflatten(1, (-1, *[1] * (3 - dim)))
+    output = image.index_select(dim, indices[0]) * weights[0]
+    for index, weight in zip(indices[1:], weights[1:], strict=True):
+        output = output + image.index_select(dim, index) * weight
+    return output
+
+
+def _resize_by_taps(
+    image: Tensor,
+    factors: tuple[float, float] | None,
+    sides: tuple[int, int] | None,
+    mode: str,
+    align_corners: bool,
+    antialias: bool,
+) -> Tensor:
+    if image.device.type == "cpu" and image.dtype in (torch.bfloat16, torch.float16) and mode != "nearest":
+        return _resize_by_taps(image.float(), factors, sides, mode, align_corners, antialias).to(image.dtype)
+    kernel = None if mode == "nearest" else (ANTIALIASED if antialias else KERNELS)[mode]
+    channels_last = not followed_by_a_tool(image) and is_channels_last(image)
+    for dim in (3, 2):
+        size = int(image.shape[dim])  # a tensor under torch.jit.trace, which divides in float32
+        if sides is not None:
+            out, step = sides[dim - 2], size / sides[dim - 2]
+        else:
+            assert factors is not None
+            out, step = math.floor(size * factors[dim - 2]), 1 / factors[dim - 2]
+        if out == size and (antialias or mode != "bicubic"):
+            continue  # as PyTorch does, whatever the factor
+        table = TapTable(size, out, step, kernel, align_corners, antialias)
+        # A kernel that covers many pixels is a dense matrix as long as that is small.
+        if kernel is not None and antialias and step * kernel.reach > 4 and size * out <= MOST_DENSE:
+            image = apply_matrix(image, remembered(_tap_matrix, table, like=image), dim, channels_last)
+        else:
+            image = _gather(image, dim, table)
+    return _in_format(image, channels_last)
+
+
+def _in_format(image: Tensor, channels_last: bool) -> Tensor:
+    if not channels_last or is_channels_last(image):
+        return image
+    return image.contiguous(memory_format=torch.channels_last)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -245,7 +437,7 @@ class _Linear(Function):
 
     @staticmethod
     def forward(image: Tensor, apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor]) -> Tensor:
-        return apply(image)
+        return own_tensor(apply(image))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -253,7 +445,21 @@ class _Linear(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _Linear.apply(gradient, ctx.back, ctx.forth), None, None
+        return _apply_linear(gradient, ctx.back, ctx.forth), None, None
+
+
+class _LinearBothModes(_Linear):
+    """With the forward derivative too, which torch.compile does not take."""
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
+        return _apply_linear(tangent, ctx.forth, ctx.back)
+
+
+def _apply_linear(image: Tensor, apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+    function = _Linear if torch.compiler.is_dynamo_compiling() else _LinearBothModes
+    output: Tensor = function.apply(image, apply, adjoint)
+    return output
 
 
 def _empty(like: Tensor, dim: int, size: int, channels_last: bool) -> Tensor:
@@ -338,21 +544,48 @@ def _sum_blocks(image: Tensor, scale: int) -> Tensor:
 # Checks
 
 
-def _check(input: Tensor, scale: int, mode: str) -> int:
+def _check(
+    input: Tensor, scale: Any, size: Any, mode: str, antialias: bool
+) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+    """The factors or the sides, vertical first."""
     if mode not in MODES:
         raise ValueError(f"mode={mode!r}: must be one of {', '.join(MODES)}")
-    if isinstance(scale, bool):
-        raise TypeError(f"scale={scale}: must be an integer from 1 up")
-    try:
-        factor = operator.index(scale)
-    except TypeError:
-        raise TypeError(f"scale={scale!r}: must be an integer from 1 up") from None
-    if factor < 1:
-        raise ValueError(f"scale={factor}: must be an integer from 1 up")
+    if antialias and mode == "nearest":
+        raise ValueError("antialias=True: is for bilinear and bicubic, not for mode='nearest'")
+    if (scale is None) == (size is None):
+        raise ValueError(f"scale={scale!r} and size={size!r}: give one of them")
     if input.dim() not in (3, 4):
         raise ValueError(f"input has the shape {list(input.shape)}: must be [N, C, H, W] or [C, H, W]")
     if 0 in input.shape[-2:]:
         raise ValueError(f"input has the shape {list(input.shape)}: an image needs at least one pixel")
     if not input.is_floating_point():
         raise TypeError(f"input has the dtype {input.dtype}: must be floating point")
-    return factor
+    if size is not None:
+        return None, _pair("size", size, "an integer from 1 up, or two of them", _as_side)
+    factors = _pair("scale", scale, "a number above 0, or two of them", _as_factor)
+    if not followed_by_a_tool(input) and min(int(input.shape[dim - 2] * factors[dim]) for dim in (0, 1)) < 1:
+        raise ValueError(f"scale={scale!r}: leaves no pixel of an input of the shape {list(input.shape)}")
+    return factors, None
+
+
+def _pair(name: str, value: Any, allowed: str, convert: Callable[[Any], Any]) -> tuple[Any, Any]:
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2:
+        raise ValueError(f"{name}={value!r}: must be {allowed}")
+    try:
+        pair = convert(both[0]), convert(both[1])
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}={value!r}: must be {allowed}") from None
+    if any(not isinstance(each, torch.SymInt) and not 0 < each < math.inf for each in pair):
+        raise ValueError(f"{name}={value!r}: must be {allowed}")
+    return pair
+
+
+def _as_side(value: Any) -> Any:
+    return as_int("size", value)
+
+
+def _as_factor(value: Any) -> float:
+    if isinstance(value, (bool, str)):
+        raise TypeError
+    return float(value)

@@ -17,7 +17,7 @@ from .arithmetic import (
     plan_sizes,
     receptive_field,
 )
-from .followed import followed_by_a_tool, under_a_mode, without_autocast
+from .followed import followed_by_a_tool, own_tensor, under_a_mode, without_autocast
 from .functional import conv2d, conv_transpose2d
 from .hardware import has_fast_bf16
 from .matrix import conv_matrix
@@ -43,6 +43,7 @@ __all__ = [
     "inverting_output_padding",
     "is_ordinary",
     "keeps_size",
+    "own_tensor",
     "plan_sizes",
     "receptive_field",
     "transformed_or_traced",

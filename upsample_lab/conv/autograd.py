@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .algorithms import ALGORITHMS
+from .followed import own_tensor
 from .geometry import Geometry, Pair
 
 
@@ -195,8 +196,8 @@ def _compute(function: Callable[..., Tensor], image: Tensor, *rest: Any) -> Tens
     """The function in the type of its arguments: autocast has been obeyed before, and must not change matters again."""
     if under_autocast(image):
         with torch.autocast(image.device.type, enabled=False):
-            return function(image, *rest)
-    return function(image, *rest)
+            return own_tensor(function(image, *rest))
+    return own_tensor(function(image, *rest))
 
 
 def _size(tensor: Tensor) -> Pair:

@@ -40,3 +40,11 @@ def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def own_tensor(result: Tensor) -> Tensor:
+    """The same memory as a tensor that is no view of another: what leaves an autograd function as a view could neither
+    be changed in place nor have a forward derivative. Called where no gradient is recorded."""
+    if torch.compiler.is_compiling() or not result._is_view() or type(result) is not Tensor:
+        return result
+    return torch.empty(0, dtype=result.dtype, device=result.device).set_(result)  # type: ignore[call-overload, no-any-return]

@@ -17,14 +17,18 @@ are looked up again at every call.
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .checks import as_int, as_pair, check_conv2d
+from .followed import under_a_mode
 from .geometry import Geometry, Pair
 
 MAX_MATRIX_BYTES = 2 << 30
@@ -80,7 +84,9 @@ def conv_matrix(
     output_size = g.output_size(size, (weight.shape[2], weight.shape[3]))
     entries = _entries(tuple(weight.shape), size, output_size, g, weight.device, max_bytes)
     indices, values = torch.stack((entries.rows, entries.columns)), weight.reshape(-1)[entries.weights]
-    return torch.sparse_coo_tensor(indices, values, entries.shape, is_coalesced=True, check_invariants=False)
+    return torch.sparse_coo_tensor(
+        indices, values, entries.shape, device=values.device, is_coalesced=True, check_invariants=False
+    )
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry) -> Tensor:
@@ -134,7 +140,9 @@ def _csr(entries: Entries, values: Tensor) -> Tensor:
     row_starts = torch.cat((counts.new_zeros(1), counts))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return torch.sparse_csr_tensor(row_starts, entries.columns, values, entries.shape, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            row_starts, entries.columns, values, entries.shape, device=values.device, check_invariants=False
+        )
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
@@ -211,14 +219,23 @@ def _kept_entries(
         entries = _entries(tuple(weight_shape), size, output_size, g, x.device, MAX_MATRIX_BYTES)
         return entries.transposed() if transposed else entries
 
-    if torch.compiler.is_compiling() or type(x) is not Tensor:
+    if torch.compiler.is_compiling() or type(x) is not Tensor or under_a_mode():
         return make()  # a traced tensor must not outlive its trace
     return _keep((tuple(weight_shape), size, output_size, g, x.device, transposed), make)
 
 
+_keeping = threading.Lock()
+if hasattr(os, "register_at_fork"):  # another thread may have held it when this one forked
+    os.register_at_fork(after_in_child=_keeping._at_fork_reinit)  # type: ignore[attr-defined]
+
+
 def _keep(key: tuple[object, ...], make: Callable[[], Entries]) -> Entries:
-    if key not in _KEPT:
-        _KEPT[key] = make()
+    if (kept := _KEPT.get(key)) is not None:
+        return kept
+    with torch.inference_mode(False), _disable_current_modes():  # what is kept serves everyone
+        made = make()
+    with _keeping:
+        _KEPT[key] = made
         while len(_KEPT) > 1 and sum(3 * 8 * entries.rows.numel() for entries in _KEPT.values()) > _MAX_KEPT_BYTES:
             del _KEPT[next(iter(_KEPT))]
-    return _KEPT[key]
+    return made
