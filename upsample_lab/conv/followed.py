@@ -47,4 +47,4 @@ def own_tensor(result: Tensor) -> Tensor:
     be changed in place nor have a forward derivative. Called where no gradient is recorded."""
     if torch.compiler.is_compiling() or not result._is_view() or type(result) is not Tensor:
         return result
-    return torch.empty(0, dtype=result.dtype, device=result.device).set_(result)  # type: ignore[call-overload, no-any-return]
+    return torch.empty(0, dtype=result.dtype, device=result.device).set_(result)  # type: ignore[call-overload]
