@@ -1,24 +1,59 @@
-"""Write the pages of the documentation that are made from the code: docs/upsamplers.md.
+"""Write what the documentation shows of the code: docs/upsamplers.md, and the table in docs/passport.md.
 
-python scripts/generate_docs.py
+python scripts/generate_docs.py              the pages; the tests ask for it when one is stale
+python scripts/generate_docs.py --pictures   docs/images/passport-*.png too, which show times: about a minute
 """
 
 import sys
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from upsample_lab.cli.main import OneLineParser, guarded
-from upsample_lab.upsamplers.table import upsamplers_page
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "upsamplers.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+REGISTRY = ("<!-- registry: begin -->", "<!-- registry: end -->")
+
+
+def upsamplers_page(_: str) -> str:
+    """docs/upsamplers.md, all of it."""
+    from upsample_lab.upsamplers.table import upsamplers_page as page
+
+    return page()
+
+
+def passport_page(page: str) -> str:
+    """docs/passport.md with its table of the registry measured again."""
+    from upsample_lab.passport.docs import registry_table
+
+    begin, end = REGISTRY
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n{registry_table()}\n{end}{rest.split(end)[1]}"
+
+
+PAGES: dict[str, Callable[[str], str]] = {"upsamplers.md": upsamplers_page, "passport.md": passport_page}
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    OneLineParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter).parse_args(words)
-    PAGE.write_text(upsamplers_page(), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
+    parser = OneLineParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", action="store_true", help="draw docs/images/passport-*.png again")
+    with_pictures = parser.parse_args(words).pictures
+    for name, write in PAGES.items():
+        path = DOCS / name
+        path.write_text(write(path.read_text(encoding="utf-8")), encoding="utf-8")
+        _tell(path)
+    if with_pictures:
+        from upsample_lab.passport.docs import pictures
+
+        for name, content in pictures():
+            path = DOCS / "images" / f"{name}.png"
+            path.write_bytes(content)
+            _tell(path)
     return 0
+
+
+def _tell(path: Path) -> None:
+    print(f"wrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 
 if __name__ == "__main__":

@@ -44,9 +44,8 @@ def measure_cost(probe: Probe, on_part: Callable[[float], None] = lambda _: None
     """
     module = cast(probe.module, torch.float32)
     parameters = list(module.parameters())
-    output_pixels = (probe.size * probe.scale) ** 2
-    count = max(1, min(BATCH, MAX_OUTPUT_PIXELS // output_pixels))
-    shape = (count, probe.in_channels, probe.size, probe.size)
+    shape = batch_shape(probe)
+    output_pixels = shape[0] * (probe.size * probe.scale) ** 2
     forward, backward = count_passes(probe.raw, torch.ones(shape, dtype=torch.float32, device=probe.device))
     on_part(0.2)
     timings, repeats = _timings(probe, module, shape, on_part)
@@ -54,15 +53,21 @@ def measure_cost(probe: Probe, on_part: Callable[[float], None] = lambda _: None
         parameter_count=sum(p.numel() for p in parameters),
         trainable_count=sum(p.numel() for p in parameters if p.requires_grad),
         input_shape=shape,
-        macs_per_pixel=forward.macs / (count * output_pixels),
+        macs_per_pixel=forward.macs / output_pixels,
         macs_per_pixel_formula=_formula(module, probe.size),
-        backward_macs_per_pixel=backward.macs / (count * output_pixels),
+        backward_macs_per_pixel=backward.macs / output_pixels,
         bytes_moved=forward.bytes_moved,
         backward_bytes_moved=backward.bytes_moved,
         repeats=repeats,
         threads=torch.get_num_threads(),
         timings=timings,
     )
+
+
+def batch_shape(probe: Probe) -> tuple[int, int, int, int]:
+    """Of the images that are counted and timed: fewer of them where they become large."""
+    count = max(1, min(BATCH, MAX_OUTPUT_PIXELS // (probe.size * probe.scale) ** 2))
+    return count, probe.in_channels, probe.size, probe.size
 
 
 def count_macs(module: nn.Module, input: Tensor) -> int:

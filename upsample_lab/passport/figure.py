@@ -167,7 +167,7 @@ def _name_lines(passport: Record) -> list[str]:
     cost = passport.cost
     lines = ["relative DC-phase", f"variation {passport.gains.dc_phase_variation:.3f}"]
     if cost is not None:
-        lines += [f"{cost.parameter_count:,} parameters", *textwrap.wrap(macs_words(cost), 26)]
+        lines += [f"{cost.parameter_count:,} parameters", *macs_words(cost)]
         lines += [f"{ms(cost.timings[0].forward_ms)} forward"]
     if not passport.subject.linear:
         lines += ["not linear: at constant 1"]
@@ -272,7 +272,7 @@ def _all_cost(axes: Axes, passports: Sequence[Record]) -> None:
     colors = [look_of(p.subject.name.split()[0]).color for p in passports]
     axes.barh(place, forward, color=colors)
     axes.barh(place, backward, left=forward, color=colors, alpha=0.4)
-    axes.set_yticks(place, [macs_words(p.cost) if p.cost else p.subject.name for p in passports])
+    axes.set_yticks(place, ["\n".join(macs_words(p.cost)) if p.cost else p.subject.name for p in passports])
     axes.invert_yaxis()
     where = passports[0].subject.device
     shape = "x".join(map(str, passports[0].cost.input_shape)) if passports[0].cost else ""

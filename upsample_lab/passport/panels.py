@@ -257,7 +257,7 @@ def draw_cost(axes: Axes, passport: Record) -> None:
     shape = "x".join(map(str, cost.input_shape))
     label(axes, "", "ms; at the bars: peak memory of both", f"input {shape}")
     axes.set_title(
-        f"{cost.parameter_count:,} parameters, {macs_words(cost)}\n",
+        f"{cost.parameter_count:,} parameters\n{', '.join(macs_words(cost))}\n",
         fontsize=11.5,
         color=INK,
         loc="left",

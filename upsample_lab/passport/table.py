@@ -147,11 +147,11 @@ def defined_macs(cost: Cost) -> float:
     return cost.macs_per_pixel if cost.macs_per_pixel_formula is None else cost.macs_per_pixel_formula
 
 
-def macs_words(cost: Cost) -> str:
-    """`2,304 MACs/px`, and what is really done for them where that differs by more than a border."""
-    words = f"{count(defined_macs(cost))} MACs/px"
+def macs_words(cost: Cost) -> list[str]:
+    """`2,304 MACs/px`, and, where it differs by more than a border makes, what is really done: `1,025 as run`."""
+    words = [f"{count(defined_macs(cost))} MACs/px"]
     differs = abs(cost.macs_per_pixel - defined_macs(cost)) > 0.1 * defined_macs(cost)
-    return f"{words}, {count(cost.macs_per_pixel)} as run" if differs else words
+    return [*words, f"{count(cost.macs_per_pixel)} as run"] if differs else words
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
