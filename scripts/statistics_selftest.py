@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from upsample_lab.cli.main import OneLineParser, guarded
-from upsample_lab.compare.coverage import alarm_table, coverage_table
+from upsample_lab.compare.coverage import ALARM_CASES, alarm_table, coverage_table, power_table, unequal_table
 from upsample_lab.settings import ConfigError
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
@@ -20,7 +20,15 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     if arguments.cases < 1:
         raise ConfigError(f"--cases={arguments.cases}: must be at least 1")
-    for name, table in (("coverage", coverage_table(arguments.cases)), ("alarms", alarm_table(arguments.cases))):
+    fewer = min(arguments.cases, ALARM_CASES)
+    tables = (
+        ("coverage", lambda: coverage_table(arguments.cases)),
+        ("alarms", lambda: alarm_table(fewer)),
+        ("unequal", lambda: unequal_table(fewer)),
+        ("power", lambda: power_table(fewer)),
+    )
+    for name, measure in tables:
+        table = measure()
         print(f"{table}\n")
         if arguments.write:
             replace_table(name, table)

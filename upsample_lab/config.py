@@ -722,6 +722,10 @@ class CompareConfig:
     )
     primary: str = setting("the metric that decides the order and the verdict, a key of summary.json")
     metrics: list[str] = setting("the metrics that are compared, keys of summary.json")
+    reference: str = setting("every variant is compared with this one: a variant's name, or an upsampler's")
+    pairs: str = setting(
+        "which pairs are compared: those with the reference and with the best, or all", choices=("questions", "all")
+    )
     confidence: float = setting("of all intervals", low=0.5, high=0.999)
     resamples: int = setting("bootstrap resamples; of 6 seeds or fewer all are taken", low=999, high=1_000_000)
     bootstrap_seed: int = setting("decides the random resamples", low=0, high=2**31 - 1)

@@ -305,3 +305,11 @@ def _verdict(names: Sequence[str], seed_count: int) -> tuple[str, ...]:
         f"Between {names[0]} and the next a difference is shown; the order of all holds in 71 % of resamples.",
         "By the pattern left on a constant they rank the other way round: those that interpolate leave none.",
     )
+
+
+def report_of(comparison: Comparison, folder: Path) -> tuple[str, str]:
+    """The report's Markdown and its page, as text."""
+    from upsample_lab.compare.report import write_report
+
+    write_report(comparison, folder, passports=False)
+    return (folder / "report.md").read_text(encoding="utf-8"), (folder / "report.html").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ from upsample_lab.compare.output import print_comparison, write_tables
 from upsample_lab.compare.provenance import provenance_of
 from upsample_lab.compare.refusals import changed_between, code_difference
 from upsample_lab.compare.report.words import ranks_of, standing
-from upsample_lab.compare.result import Comparison, Run
+from upsample_lab.compare.result import Comparison, Difference, Run
 from upsample_lab.compare.variants import Group, group_runs
 from upsample_lab.compare.verdicts import difference_verdict
 from upsample_lab.config import CompareConfig, TrainConfig
@@ -124,7 +124,8 @@ def test_pairing_by_seed_shows_what_the_spread_of_the_runs_would_hide(made: Path
 def test_an_interval_that_ends_at_zero_is_told_to_lie_above_it() -> None:
     """A step-down test knows the direction of what it rejects in a later step, and bounds its size by zero."""
     psnr = metric_of("test/psnr_db")
-    words = difference_verdict(psnr, "b", "a", (-0.3, -0.64, 0.0), True, None, 5)
+    pair = Difference(psnr.key, "b", "a", -0.3, -0.64, 0.0, 0.01, 0.04, -1.0, SEEDS, True, None, "")
+    words = difference_verdict(psnr, pair, [1.0] * 5, [1.3] * 5)
     assert words == "a has the better PSNR than b, by 0.30 dB (above 0 to 0.64 dB)."
 
 
@@ -141,10 +142,15 @@ def test_every_pair_of_every_metric_is_judged_once_and_verdicts_follow_the_inter
     found = compared(made)
     assert [metric.key for metric in found.metrics] == config(made).metrics
     for differences in found.differences.values():
-        assert len({frozenset((d.first, d.second)) for d in differences}) == len(differences) == 3
+        assert len({frozenset((d.first, d.second)) for d in differences}) == len(differences)
+        assert len(differences) in (2, 3), "the reference and the best with the rest; one variant may be both"
         for d in differences:
-            assert d.shown == (d.p_holm < 0.05) == ((d.low >= 0 and d.mean != 0) or (d.high <= 0 and d.mean != 0))
-            assert ("No difference" in d.verdict) == (not d.shown)
+            nothing = 1 if d.is_ratio else 0
+            assert d.shown == (d.p_holm < 0.05)
+            if d.kind == "tested":
+                assert d.shown == (d.mean != nothing and not d.low < nothing < d.high)
+            if d.told_apart:
+                assert "No difference" not in d.verdict
     assert len(found.verdict) == 3
     assert "deconv k3 has the best PSNR" in found.verdict[0]
     assert "nearest" in found.verdict[1]
@@ -154,7 +160,8 @@ def test_every_pair_of_every_metric_is_judged_once_and_verdicts_follow_the_inter
 def test_quality_and_artifact_may_rank_differently(made: Path) -> None:
     found = compared(made)
     assert found.rankings["uniform/pattern_rms_levels"].order[0] == "nearest"
-    assert "none, below 0.01 levels) is left by nearest" in found.verdict[1]
+    assert found.verdict[1].startswith("nearest has no pattern on uniform images (every run is below 0.01 levels)")
+    assert "deconv k3 and deconv k4 have one with every seed (0.20 levels or more)" in found.verdict[1]
     assert found.rank_agreement["test/psnr_db", "uniform/pattern_rms_levels"] < 0
     assert found.rankings["test/psnr_db"].best_share["nearest"] == 0
     assert sum(found.rankings["test/psnr_db"].best_share.values()) == pytest.approx(1)
@@ -195,8 +202,9 @@ def test_tables_hold_every_run_and_every_difference(made: Path, tmp_path: Path) 
     values = found.estimates["test/psnr_db"]["nearest"].values
     assert {int(r["seed"]): float(r["test/psnr_db"]) for r in rows if r["variant"] == "nearest"} == values
     pairs = list(csv.DictReader(differences.open(encoding="utf-8")))
-    assert len(pairs) == 3 * len(found.metrics)
+    assert len(pairs) == sum(map(len, found.differences.values()))
     assert float(pairs[0]["mean"]) == found.differences["test/psnr_db"][0].mean
+    assert {row["kind"] for row in pairs} >= {"tested", "split"}
     assert {row["shown"] for row in pairs} == {"true", "false"}
 
 
@@ -248,7 +256,7 @@ def test_what_is_none_is_told_alike_in_verdict_ranking_and_table(
     assert ranks == {**{v.name: 1 for v in found.variants if v.name != "deconv"}, "deconv": 4}
     assert found.rankings[pattern.key].stability == 1  # rounding makes no order that resampling could overturn
     assert set(found.rankings[pattern.key].order[:3]) == set(names[1:])
-    assert "(pattern on uniform images: none, below 0.01 levels)" in found.verdict[1]
+    assert "have no pattern on uniform images (every run is below 0.01 levels)" in found.verdict[1]
     assert all(name in found.verdict[1] for name in names)
     assert {standing(found, pattern, name) for name in names[1:]} == {"best"}
     assert standing(found, pattern, "deconv") == ""
@@ -273,7 +281,9 @@ def test_a_metric_that_some_variants_lack_is_compared_among_the_others(tmp_path:
     found = compared(tmp_path)
     assert set(found.estimates["uniform/pattern_rms_levels"]) == {"deconv k3", "deconv k4", "nearest"}
     assert len(found.differences["uniform/pattern_rms_levels"]) == 3
-    assert len(found.differences["test/psnr_db"]) == 6
+    assert found.reference == "deconv k4"
+    assert len(found.differences["test/psnr_db"]) == 5, "of six pairs, those with the best or the reference"
+    assert len(compared(tmp_path, "pairs=all").differences["test/psnr_db"]) == 6
     assert any("not defined for unpool" in line for line in found.caveats)
 
 
@@ -523,7 +533,9 @@ def test_what_decides_a_run_is_what_its_digest_is_made_of(model: str, data: str,
 
 def test_known_metrics_are_those_that_runs_report() -> None:
     reported = {*TEST_METRICS, *VAL_METRICS}
-    assert set(CATALOGUE) - {"constant/dc_phase_variation"} <= reported  # which older runs report
+    parts = {key for key in CATALOGUE if re.search(r"(flat_|residual_|/)(p[248]_rms|grey\d+_rms)_levels$", key)}
+    assert len(parts) == 3 * 4 + 5
+    assert set(CATALOGUE) - parts - {"constant/dc_phase_variation"} <= reported  # which older runs report
     assert {"test/psnr_db", "test/ssim"} <= {f"test/{name}" for name in QUALITY}
 
 

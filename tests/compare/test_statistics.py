@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from upsample_lab.compare import statistics as ours
-from upsample_lab.compare.coverage import NOISES, coverage, false_alarms, student
+from upsample_lab.compare.coverage import (
+    ALARM_CASES,
+    ALARMS,
+    NOISES,
+    alarm_rows,
+    coverage,
+    false_alarms,
+    powers,
+    student,
+)
+from upsample_lab.compare.questions import Facts, answers
 
 ALPHA = 0.05
 
@@ -269,3 +280,115 @@ def test_students_interval_covers_what_it_says() -> None:
     cases = 10_000
     share, _ = coverage(student, NOISES["normal"], 5, cases)
     assert abs(share - 0.95) < 5 * math.sqrt(0.95 * 0.05 / cases)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The two-way layout, none, and the page
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_the_pooled_error_is_that_of_the_two_way_layout(count: int) -> None:
+    """Against an analysis of variance by least squares over variant and seed; two rows are the paired t-test."""
+    values = sample(4, count) + np.arange(count)
+    rows, columns = np.indices(values.shape).reshape(2, -1)
+    design = np.concatenate([np.eye(4)[rows], np.eye(count)[columns][:, 1:]], axis=1)
+    residual = values.ravel() - design @ np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
+    found, variance = ours._residual(values)
+    np.testing.assert_allclose(found.ravel(), residual, atol=1e-12)
+    assert variance == pytest.approx(residual @ residual / (3 * (count - 1)))
+    mean, error, freedom = ours.paired_errors(values[:2])
+    expected = stats.ttest_rel(values[0], values[1])
+    assert freedom.tolist() == [count - 1]
+    assert ours.t_probability(mean, error, freedom)[0] == pytest.approx(expected.pvalue)
+
+
+def test_bartletts_test_is_scipys() -> None:
+    """Of rows without a seed's mean, as two halves that mirror each other have none."""
+    values = sample(3, 6, 4)
+    values = np.concatenate([values, -values])
+    rows = np.square(values - values.mean(axis=1, keepdims=True)).sum(axis=1)
+    assert rows.min() > 0
+    assert ours.bartlett(values) == pytest.approx(stats.bartlett(*values).pvalue)
+
+
+def test_pooling_is_for_variances_that_are_alike() -> None:
+    random = np.random.default_rng(1)
+    alike, unlike = random.standard_normal((2, 9, 10))
+    unlike[0] *= 20
+    assert set(ours.paired_errors(alike)[2]) >= {72}
+    assert set(ours.paired_errors(unlike)[2]) == {9}
+    same = np.stack([alike[0], alike[0], alike[1]])
+    assert ours.paired_errors(same)[1][0] == 0, "identical runs have no error to borrow"
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 5])
+def test_the_chance_of_a_split_is_fishers(runs: int) -> None:
+    for occurs in range(1, runs + 1):
+        table = [[occurs, runs - occurs], [0, runs]]
+        found = ours.chance_of_split(np.array([occurs]), runs)[0]
+        assert found == pytest.approx(stats.fisher_exact(table).pvalue)
+
+
+def test_the_chance_of_classes_counts_every_way_to_deal_the_runs() -> None:
+    """Two of three variants, two runs each: which four of six runs have it."""
+    ways = [set(chosen) for chosen in itertools.combinations(range(6), 4)]
+    whole = [w for w in ways if all(({2 * v, 2 * v + 1} <= w) or not ({2 * v, 2 * v + 1} & w) for v in range(3))]
+    assert ours.chance_of_classes(2, 3, 2) == pytest.approx(len(whole) / len(ways))
+
+
+LEVELS = Facts(higher_is_better=False, none_below=0.01, log_scale=True)
+
+
+def test_what_is_none_is_told_from_what_is_not_and_takes_no_part_in_tests() -> None:
+    """The published case: five layers leave a pattern in every run, four nothing but rounding."""
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.lognormal(0, 0.5, (5, 5)), 1e-6 * random.random((4, 5))])
+    judged = answers(values, LEVELS, 0, ALPHA)
+    split = np.array([kind == "split" for kind in judged.kinds])
+    assert split.any()
+    assert judged.shown[split].all()
+    assert judged.p_value[split] == pytest.approx(2 / 252)
+    assert np.isnan(judged.mean[~np.array([kind == "tested" for kind in judged.kinds])]).all()
+    without = answers(values[:5], LEVELS, 0, ALPHA)
+    reference = (judged.first == 0) & (judged.second < 5)
+    assert judged.p_value[reference] == pytest.approx(without.p_value[without.first == 0]), "rounding changes no test"
+
+
+@pytest.mark.parametrize("every_pair", [False, True])
+def test_the_questions_have_their_pairs_and_levels(every_pair: bool) -> None:
+    values = np.arange(4)[:, None] + sample(4, 5)
+    judged = answers(values, Facts(), 1, ALPHA, every_pair=every_pair)
+    pairs = set(zip(judged.first.tolist(), judged.second.tolist(), strict=True))
+    best = int(values.mean(axis=1).argmax())
+    asked = {(a, b) for a, b in itertools.combinations(range(4), 2) if every_pair or {1, best} & {a, b}}
+    assert pairs == asked
+    wide = {(a, b): level for a, b, level in zip(judged.first, judged.second, judged.level, strict=True)}
+    assert wide[0, 1] == pytest.approx(ALPHA / 6 if every_pair else ALPHA / 2 / 3)
+    assert wide[0, best] == pytest.approx(ALPHA / 6 if every_pair else ALPHA / 2 / 6)
+
+
+@pytest.mark.parametrize("noise", ["half of all runs exactly zero", "positive, on a log scale (log-normal)"])
+@pytest.mark.parametrize(("variants", "count"), [(2, 3), (2, 5), (9, 3), (9, 5)])
+def test_zeros_raise_no_alarms(noise: str, variants: int, count: int) -> None:
+    draw, facts = ALARMS[noise]
+    assert false_alarms(draw, variants, count, 600, facts=facts) <= most_alarms(600)
+
+
+def test_two_questions_and_the_pooled_error_show_more_than_all_pairs() -> None:
+    new, old = powers(NOISES["normal"], 9, 5, 150)
+    assert new > 0.6
+    assert new > 3 * old
+
+
+@pytest.mark.parametrize(
+    "cell", [("normal", 2, 3), ("half of all runs exactly zero", 2, 5), ("all exactly zero", 2, 10)]
+)
+def test_the_page_has_what_the_command_measures(cell: tuple[str, int, int]) -> None:
+    """Rows are repeated with the page's own number of cases, from the same seeds: stale ones differ."""
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    assert alarm_rows(ALARM_CASES)[cell]() in page
+    for name in ("coverage", "alarms", "unequal", "power"):
+        table = page.partition(f"<!-- {name}: begin -->")[2].partition(f"<!-- {name}: end -->")[0]
+        assert len(table.splitlines()) > 5, name
+    rows = [line for line in page.partition("<!-- alarms: begin -->")[2].splitlines() if line.count("|") == 6][2:]
+    assert all(float(line.split("|")[4].strip(" %")) <= 5.0 for line in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from upsample_lab.compare.result import Metric
@@ -25,18 +26,28 @@ _LINES: dict[str, tuple[Any, ...]] = {
 # of 8 bits holds. Float32 leaves patterns of 1e-4 levels, and half precision is evaluated in float32: a hundredth of a
 # level is above all rounding and below anything that could be seen.
 _LEVELS = ("levels", False, 2, 0.5, "artifact", 0.01, True)
-_RELATIVE: tuple[Any, ...] = ("relative phase variation of a constant", "", False, 4, 0.001, "artifact")
+_RELATIVE: tuple[Any, ...] = (
+    "relative phase variation of a constant", "", False, 4, 0.001, "artifact", 0.001, True,
+)  # fmt: skip
+_PLACES = {
+    "uniform/": "on uniform images",
+    "constant/": "on the mean latent",
+    "test/flat_": "in flat areas",
+    "test/residual_": "of the residual",
+}
+_PATTERNS = {"pattern_rms": "pattern {}", "pattern_p2p": "pattern {}, peak to peak"} | {
+    f"p{period}_rms": f"pattern of period {period} {{}}" for period in (2, 4, 8)
+}
 CATALOGUE: dict[str, Metric] = {
     **{f"test/{name}": Metric(f"test/{name}", *facts) for name, facts in _IMAGE.items()},
     **{
-        f"{key}pattern_{name}_levels": Metric(f"{key}pattern_{name}_levels", f"{title}{spread}", *_LEVELS)
-        for key, title in (
-            ("uniform/", "pattern on uniform images"),
-            ("constant/", "pattern on the mean latent"),
-            ("test/flat_", "pattern in flat areas"),
-            ("test/residual_", "pattern of the residual"),
-        )
-        for name, spread in (("rms", ""), ("p2p", ", peak to peak"))
+        f"{place}{name}_levels": Metric(f"{place}{name}_levels", title.format(where), *_LEVELS)
+        for place, where in _PLACES.items()
+        for name, title in _PATTERNS.items()
+    },
+    **{
+        f"uniform/grey{grey}_rms_levels": Metric(f"uniform/grey{grey}_rms_levels", f"pattern on grey {grey}", *_LEVELS)
+        for grey in (0, 64, 128, 192, 255)
     },
     **{f"constant/{name}": Metric(f"constant/{name}", *facts) for name, facts in _LINES.items()},
     "constant/nearest_residual": Metric(
@@ -49,6 +60,13 @@ CATALOGUE: dict[str, Metric] = {
     "constant/dc_phase_variation": Metric("constant/dc_phase_variation", *_RELATIVE),  # of runs from before 2026-11-25
 }
 QUALITY, ARTIFACT = "test/psnr_db", "uniform/pattern_rms_levels"  # what the verdict speaks of
+OLD_ARTIFACT = "constant/dc_phase_variation"  # what it speaks of where no run has the other
+
+
+def artifact_of(metrics: Sequence[Metric]) -> Metric | None:
+    """The metric of artifacts, the primary one not among them, that verdict and figures speak of."""
+    artifacts = [metric for metric in metrics[1:] if metric.kind == "artifact"]
+    return next((metric for metric in artifacts if metric.key == ARTIFACT), artifacts[0] if artifacts else None)
 
 
 def metric_of(key: str) -> Metric:
@@ -91,3 +109,8 @@ def shown(metric: Metric, value: float) -> str:
     if value and float(digits) == 0:
         digits = f"{value:.1e}"
     return f"{digits} {metric.unit}".rstrip()
+
+
+def ratio(value: float) -> str:
+    """A ratio in words: three digits, whatever its size."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from upsample_lab.compare import refusals
-from upsample_lab.compare.catalogue import ARTIFACT, curve_key, metric_of
+from upsample_lab.compare.catalogue import ARTIFACT, OLD_ARTIFACT, artifact_of, curve_key, metric_of
 from upsample_lab.compare.curves import History, curve_of, read_history
 from upsample_lab.compare.images import examples_of, per_image, region_errors
 from upsample_lab.compare.judge import Values, agreements, differences_of, estimates_of, pareto_of, ranking_of
@@ -21,11 +21,12 @@ from upsample_lab.compare.result import Comparison, Cost, Curve, Metric, Variant
 from upsample_lab.compare.statistics import resamples_of
 from upsample_lab.compare.variants import Group, group_runs, select
 from upsample_lab.compare.verdicts import overall_verdict
-from upsample_lab.settings import ConfigError
+from upsample_lab.settings import ConfigError, nearest
 
 if TYPE_CHECKING:
     from upsample_lab.config import CompareConfig
 
+DEFAULT_REFERENCE = "deconv"  # as configs/compare.yaml has it
 LATENCY_VARIANTS = 24  # above, measuring them side by side takes longer than anybody waits for a report
 REPOSITORY = Path(__file__).parents[2]
 
@@ -43,11 +44,14 @@ def compare(config: CompareConfig, command: str) -> Comparison:
     found = read_runs(find_experiment(config.experiment, Path(config.output_root)))
     found, groups = chosen_groups(found, only)
     seeds, caveats = checked(groups, config.vary, allow)
-    metrics = chosen_metrics(config.metrics, config.primary)
+    reference, absent = reference_of(groups, config.reference)
+    metrics = chosen_metrics(config.metrics, config.primary, groups)
     every, notes = values_of(groups, seeds, metrics)
     histories = read_histories(groups, seeds, [curve_key(value.metric) for value in every])
     costs, latency_notes = costs_of(groups, histories, latency=config.latency)
-    return judged(config, found, groups, every, histories, costs, command, [*caveats, *notes, *latency_notes])
+    return judged(
+        config, found, groups, every, histories, costs, command, reference, [*caveats, *notes, *absent, *latency_notes]
+    )
 
 
 def chosen_groups(found: Found, only: Sequence[str]) -> tuple[Found, list[Group]]:
@@ -73,9 +77,44 @@ def checked(groups: Sequence[Group], vary: Sequence[str], allow: Sequence[str]) 
     return seeds, [*caveats, *notes]
 
 
-def chosen_metrics(keys: Sequence[str], primary: str) -> list[Metric]:
-    """The metrics, the primary one first."""
-    return [metric_of(key) for key in dict.fromkeys([primary, *keys])]
+def reference_of(groups: Sequence[Group], word: str) -> tuple[str | None, list[str]]:
+    """The variant that the others are compared with: the one of that name, or the upsampler's with default options.
+
+    Raises `ConfigError` where there is none; the default reference may be missing, which a caveat tells.
+    """
+    if word in (names := [group.name for group in groups]):
+        return word, []
+    of_layer = [group for group in groups if group.layer == word]
+    if len(of_layer) > 1:
+        of_layer = [group for group in of_layer if _has_default_options(group)]
+    if len(of_layer) == 1:
+        return of_layer[0].name, []
+    if word == DEFAULT_REFERENCE:
+        return None, [f"No variant is plain {word}, so none served as the reference; reference= names another."]
+    known = list(dict.fromkeys([*names, *(group.layer for group in groups)]))
+    raise ConfigError(f"reference={word}: no such variant; there are {', '.join(known)}{nearest(word, known)}")
+
+
+def _has_default_options(group: Group) -> bool:
+    from upsample_lab.cli.compose import compose_one
+    from upsample_lab.config import TrainConfig
+
+    defaults = compose_one("train", [f"upsample={group.layer}"])
+    assert isinstance(defaults, TrainConfig)
+    own = group.runs[0].config.get("upsample")
+    return isinstance(own, Mapping) and all(
+        own.get(key, value) == value for key, value in asdict(defaults.upsample).items()
+    )
+
+
+def chosen_metrics(keys: Sequence[str], primary: str, groups: Sequence[Group] = ()) -> list[Metric]:
+    """The metrics, the primary one first; of older runs the artifact figure that they have."""
+    summaries = [run.summary for group in groups for run in group.runs]
+    old = any(OLD_ARTIFACT in one for one in summaries) and not any(ARTIFACT in one for one in summaries)
+    return [
+        metric_of(OLD_ARTIFACT if old and key == ARTIFACT and key != primary else key)
+        for key in dict.fromkeys([primary, *keys])
+    ]
 
 
 def values_of(
@@ -138,20 +177,25 @@ def costs_of(
 
 def judged(
     config: CompareConfig, found: Found, groups: Sequence[Group], every: Sequence[Values],
-    histories: Mapping[str, Sequence[History]], costs: Mapping[str, Cost], command: str, caveats: Sequence[str],
+    histories: Mapping[str, Sequence[History]], costs: Mapping[str, Cost], command: str, reference: str | None,
+    caveats: Sequence[str],
 ) -> Comparison:  # fmt: skip
     """All that follows from values that are known to be comparable."""
     seeds = every[0].seeds
     resamples = resamples_of(len(seeds), config.resamples, config.bootstrap_seed)
-    rankings = {values.metric.key: ranking_of(values, resamples) for values in every}
     by_name = {group.name: group for group in groups}
-    ordered = [by_name[name] for name in rankings[every[0].metric.key].order]
+    ordered = [by_name[name] for name in ranking_of(every[0], resamples).order]
     every = [_in_order(values, [group.name for group in ordered]) for values in every]
+    rankings = {values.metric.key: ranking_of(values, resamples) for values in every}  # ties in the order of the first
     estimates = {values.metric.key: estimates_of(values, config.confidence) for values in every}
-    differences = {values.metric.key: differences_of(values, resamples, config.confidence) for values in every}
+    every_pair = config.pairs == "all"
+    differences = {
+        values.metric.key: differences_of(values, resamples, config.confidence, reference, every_pair=every_pair)
+        for values in every
+    }
     agreement, pareto = agreements(every), pareto_of(every[0], costs)
     metrics = tuple(values.metric for values in every)
-    artifact = next((metric for metric in metrics if metric.key == ARTIFACT), None)
+    artifact = artifact_of(metrics)
     figures, without_images = per_image(ordered, seeds)
     return Comparison(
         experiment=found.root.name,
@@ -171,6 +215,8 @@ def judged(
         caveats=(*caveats, *_one_seed(seeds), *STANDING_CAVEATS),
         left_out=(*found.left_out, *_unpaired(groups, seeds), *without_images),
         examples=examples_of(figures, ordered, seeds),
+        reference=reference,
+        every_pair=every_pair,
         confidence=config.confidence,
     )
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
+from upsample_lab.compare.questions import Facts, answers
 from upsample_lab.compare.statistics import (
     Array,
     Resamples,
@@ -17,7 +19,6 @@ from upsample_lab.compare.statistics import (
     holm,
     mean_interval,
     resamples_of,
-    simultaneous_intervals,
     spread,
     t_test,
 )
@@ -129,33 +130,49 @@ def coverage(interval: Interval, draw: Draw, count: int, cases: int, seed: int =
     return inside / cases, float(np.median(np.concatenate(widths)))
 
 
-def false_alarms(draw: Draw, variants: int, count: int, cases: int, seed: int = 0) -> float:
+def false_alarms(
+    draw: Draw, variants: int, count: int, cases: int, seed: int = 0, facts: Facts | None = None,
+    spreads: Array | None = None,
+) -> float:  # fmt: skip
     """Share of experiments in which any difference is shown between variants that are all the same (A/A).
 
-    Each variant's `count` runs are drawn alike; all pairs are tested and corrected as in a real comparison.
+    Each variant's `count` runs are drawn alike; both questions are asked and corrected as in a real comparison. With
+    `spreads [V]` the variants have one mean and unequal noise.
     """
-    random = np.random.default_rng(seed)
-    first, second = np.triu_indices(variants, 1)
-    alarms = 0
+    random, alarms = np.random.default_rng(seed), 0
     for _ in range(cases):
-        runs = draw(random, (variants, count))
-        mean, std = spread(runs[first] - runs[second])
-        alarms += bool((holm(t_test(mean, std, count)) < 1 - CONFIDENCE).any())
+        runs = draw(random, (variants, count)) * (1.0 if spreads is None else spreads[:, None])
+        alarms += bool(answers(runs, facts or Facts(), 0, 1 - CONFIDENCE).shown.any())
     return alarms / cases
+
+
+def powers(draw: Draw, variants: int, count: int, cases: int, seed: int = 0) -> tuple[float, float]:
+    """Share of true differences from the reference that are shown, by both questions and by Holm over all pairs.
+
+    The reference, and with it the best, is better than every other by three standard deviations of a run. Holm over
+    all pairs, each with its own error, is how comparisons were judged before.
+    """
+    random, new, old = np.random.default_rng(seed), 0.0, 0.0
+    first, second = np.triu_indices(variants, 1)
+    spread_of_noise = float(draw(np.random.default_rng(1), (100_000,)).std())
+    for _ in range(cases):
+        runs = draw(random, (variants, count)) / spread_of_noise
+        runs[0] += 3
+        judged = answers(runs, Facts(), 0, 1 - CONFIDENCE)
+        new += float(judged.shown[(judged.first == 0) | (judged.second == 0)].mean())
+        mean, std = spread(runs[first] - runs[second])
+        old += float((holm(t_test(mean, std, count)) < 1 - CONFIDENCE)[first == 0].mean())
+    return new / cases, old / cases
 
 
 def simultaneous_coverage(true_means: Array, draw: Draw, count: int, cases: int, seed: int = 0) -> float:
     """Share of experiments in which the corrected intervals of all pairs hold their true differences at once."""
-    random = np.random.default_rng(seed)
-    first, second = np.triu_indices(len(true_means), 1)
-    truth = true_means[first] - true_means[second]
-    whole = 0
+    random, whole = np.random.default_rng(seed), 0
     for _ in range(cases):
         runs = true_means[:, None] + draw(random, (len(true_means), count))
-        mean, std = spread(runs[first] - runs[second])
-        shown = holm(t_test(mean, std, count)) < 1 - CONFIDENCE
-        low, high = simultaneous_intervals(mean, std, count, shown, 1 - CONFIDENCE)
-        whole += bool(((low <= truth) & (truth <= high)).all())
+        judged = answers(runs, Facts(), 0, 1 - CONFIDENCE)
+        truth = true_means[judged.first] - true_means[judged.second]
+        whole += bool(((judged.low <= truth) & (truth <= judged.high)).all())
     return whole / cases
 
 
@@ -180,14 +197,62 @@ def coverage_table(cases: int) -> str:
     return "\n".join(lines)
 
 
+ALARM_CASES = 2000  # of a row of the page's tables of alarms and power, which a test repeats for some of them
+ZERO = Facts(False, 0.01, True)
+
+
+def _half_zero(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Figures of an artifact that is exactly absent from every other run, and skewed where it is not."""
+    return np.where(random.random(shape) < 0.5, 0.0, random.lognormal(0, 1, shape))
+
+
+ALARMS: dict[str, tuple[Draw, Facts | None]] = {
+    **{name: (draw, None) for name, draw in NOISES.items()},
+    "positive, on a log scale (log-normal)": (lambda random, shape: random.lognormal(0, 1, shape), ZERO),
+    "half of all runs exactly zero": (_half_zero, ZERO),
+    "all exactly zero": (lambda random, shape: np.zeros(shape), ZERO),
+}
+
+
+def alarm_rows(cases: int) -> dict[tuple[str, int, int], Callable[[], str]]:
+    """The rows of `alarm_table`, each to be measured alone."""
+
+    def row(noise: str, variants: int, count: int) -> str:
+        draw, facts = ALARMS[noise]
+        alarms = false_alarms(draw, variants, count, cases, facts=facts)
+        whole = "–"
+        if facts is None:
+            means = np.where(np.arange(variants) % 2, 3.0, 0.0)
+            whole = f"{100 * simultaneous_coverage(means, draw, count, cases):.1f} %"
+        return f"| {noise} | {variants} | {count} | {100 * alarms:.1f} % | {whole} |"
+
+    cells = [(noise, variants, count) for noise in ALARMS for variants in (2, 9) for count in SEED_COUNTS]
+    return {cell: partial(row, *cell) for cell in cells}
+
+
 def alarm_table(cases: int) -> str:
     """False alarms of A/A experiments, and simultaneous coverage where half of the variants differ."""
     lines = ["| noise of a run | variants | seeds | false alarms | all intervals hold |", "|---|---|---|---|---|"]
+    return "\n".join([*lines, *(measure() for measure in alarm_rows(cases).values())])
+
+
+def unequal_table(cases: int) -> str:
+    """False alarms where the means are equal and one of nine variants has three times the noise."""
+    lines = ["| noise of a run | seeds | the reference is noisy | another is |", "|---|---|---|---|"]
+    for noise in ("normal", "skewed (exponential)"):
+        for count in SEED_COUNTS:
+            spreads = [np.where(np.arange(9) == place, 3.0, 1.0) for place in (0, 8)]
+            found = [false_alarms(NOISES[noise], 9, count, cases, spreads=one) for one in spreads]
+            lines.append(f"| {noise} | {count} | {' | '.join(f'{100 * share:.1f} %' for share in found)} |")
+    return "\n".join(lines)
+
+
+def power_table(cases: int) -> str:
+    """Share of differences of three standard deviations of a run that are shown; before in the last column."""
+    lines = ["| noise of a run | variants | seeds | shown | shown before |", "|---|---|---|---|---|"]
     for noise, draw in NOISES.items():
-        for variants in (2, 9):
+        for variants in (3, 9):
             for count in SEED_COUNTS:
-                alarms = false_alarms(draw, variants, count, cases)
-                means = np.where(np.arange(variants) % 2, 3.0, 0.0)
-                whole = simultaneous_coverage(means, draw, count, cases)
-                lines.append(f"| {noise} | {variants} | {count} | {100 * alarms:.1f} % | {100 * whole:.1f} % |")
+                new, old = powers(draw, variants, count, cases)
+                lines.append(f"| {noise} | {variants} | {count} | {100 * new:.0f} % | {100 * old:.0f} % |")
     return "\n".join(lines)

@@ -5,26 +5,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from upsample_lab.compare.questions import SPLIT, TESTED, Answers, Facts, answers, present, scaled
 from upsample_lab.compare.result import Cost, Difference, Estimate, Metric, Ranking
 from upsample_lab.compare.statistics import (
     Array,
     Resamples,
     bootstrap_interval,
-    holm,
     kendall_tau,
     mean_interval,
     pareto_front,
     rank_stability,
     seeds_needed,
-    simultaneous_intervals,
     spread,
-    t_test,
 )
-from upsample_lab.compare.verdicts import difference_verdict
+from upsample_lab.compare.verdicts import RATIO_OF_INTEREST, difference_verdict
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,31 @@ class Values:
     values: Array
 
     @property
+    def facts(self) -> Facts:
+        return Facts(self.metric.higher_is_better, self.metric.none_below, self.metric.log_scale)
+
+    @property
+    def scaled(self) -> Array:
+        """On the metric's scale of comparison; values that are none are equal."""
+        return scaled(self.values, self.facts)
+
+    @property
     def goodness(self) -> Array:
-        """Higher is better; values that are none are equal, as between them there is but rounding."""
-        values = self.values
-        if self.metric.none_below is not None:
-            values = np.where(values < self.metric.none_below, 0.0, values)
-        return values if self.metric.higher_is_better else -values
+        """Higher is better, on the metric's scale of comparison."""
+        return self.scaled if self.metric.higher_is_better else -self.scaled
 
 
 def estimates_of(values: Values, confidence: float) -> dict[str, Estimate]:
+    """Mean and interval of each variant; on a logarithmic scale the geometric mean, but of what is none in all runs."""
     (mean, std), (low, high) = spread(values.values), mean_interval(values.values, confidence)
+    if values.metric.log_scale:
+        some = present(values.values, values.facts).any(axis=1)
+        logarithmic = (spread(values.scaled)[0], *mean_interval(values.scaled, confidence))
+        with np.errstate(over="ignore"):
+            mean, low, high = (
+                np.where(some, np.exp(on_log), plain)
+                for on_log, plain in zip(logarithmic, (mean, low, high), strict=True)
+            )
     return {
         name: Estimate(
             float(mean[row]),
@@ -59,51 +72,71 @@ def estimates_of(values: Values, confidence: float) -> dict[str, Estimate]:
     }
 
 
-def differences_of(values: Values, resamples: Resamples, confidence: float) -> tuple[Difference, ...]:
-    """Every pair, first minus second, the pairs in the order of `values.names`."""
-    pairs = list(itertools.combinations(range(len(values.names)), 2))
-    if not pairs:
+def differences_of(
+    values: Values, resamples: Resamples, confidence: float, reference: str | None = None, *, every_pair: bool = True
+) -> tuple[Difference, ...]:
+    """The pairs that are asked for, first minus second, in the order of `values.names`."""
+    if len(values.names) < 2:
         return ()
-    first, second = np.array(pairs).T
-    differences = values.values[first] - values.values[second]
-    return tuple(_differences(values, pairs, differences, resamples, 1 - confidence))
+    row = values.names.index(reference) if reference in values.names else None
+    judged = answers(values.values, values.facts, row, 1 - confidence, every_pair=every_pair)
+    return tuple(_differences(values, judged, resamples, 1 - confidence))
 
 
-def _differences(
-    values: Values, pairs: list[tuple[int, int]], differences: Array, resamples: Resamples, alpha: float
-) -> Iterator[Difference]:
-    count = len(values.seeds)
-    mean, std = spread(differences)
-    p_value = t_test(mean, std, count)
-    p_holm = holm(p_value)
-    shown = p_holm < alpha
-    low, high = simultaneous_intervals(mean, std, count, shown, alpha)
-    boot_low, boot_high = bootstrap_interval(differences, resamples, 1 - alpha)
-    # A pair that is not shown is the next to be tested once those that are have been set aside.
-    needed = seeds_needed(std, values.metric.smallest_of_interest, alpha / max(1, int((~shown).sum())))
+def _differences(values: Values, judged: Answers, resamples: Resamples, alpha: float) -> Iterator[Difference]:
+    metric, count = values.metric, len(values.seeds)
+    each = values.scaled[judged.first] - values.scaled[judged.second]
+    mean, std = spread(each)
+    boot_low, boot_high = bootstrap_interval(each, resamples, 1 - alpha)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = mean / std
-    columns = np.stack([mean, low, high, p_value, p_holm, effect, boot_low, boot_high], axis=1).tolist()
-    for (a, b), row, is_shown, wanted in zip(pairs, columns, shown.tolist(), needed.tolist(), strict=True):
-        more = None if is_shown or not math.isfinite(wanted) or count < 2 else max(0, int(wanted) - count)
-        one, other = values.names[a], values.names[b]
-        yield Difference(
-            metric=values.metric.key,
-            first=one,
-            second=other,
-            mean=row[0],
-            low=row[1],
-            high=row[2],
-            p_value=row[3],
-            p_holm=row[4],
-            effect_size=row[5],
+    smallest = math.log(RATIO_OF_INTEREST) if metric.log_scale else metric.smallest_of_interest
+    needed = [_seeds_needed(judged, place, smallest, count) for place in range(len(judged.first))]
+    occurs = present(values.values, values.facts).sum(axis=1)
+    for place, kind in enumerate(judged.kinds):
+        a, b = int(judged.first[place]), int(judged.second[place])
+        tested = kind == TESTED
+        numbers = [judged.mean, judged.low, judged.high, boot_low, boot_high]
+        mean_, low, high, b_low, b_high = (float(column[place]) if tested else math.nan for column in numbers)
+        if metric.log_scale:
+            mean_, low, high, b_low, b_high = map(_exp, (mean_, low, high, b_low, b_high))
+        difference = Difference(
+            metric=metric.key,
+            first=values.names[a],
+            second=values.names[b],
+            mean=mean_,
+            low=low,
+            high=high,
+            p_value=float(judged.p_value[place]),
+            p_holm=float(judged.p_adjusted[place]),
+            effect_size=float(effect[place]) if tested else math.nan,
             seeds=values.seeds,
-            shown=is_shown,
-            more_seeds=more,
-            verdict=difference_verdict(values.metric, one, other, (row[0], row[1], row[2]), is_shown, more, count),
-            bootstrap_low=row[6],
-            bootstrap_high=row[7],
+            shown=bool(judged.shown[place]),
+            more_seeds=needed[place],
+            verdict="",
+            bootstrap_low=b_low,
+            bootstrap_high=b_high,
+            is_ratio=metric.log_scale,
+            kind=kind,
+            whole=kind == SPLIT and max(occurs[a], occurs[b]) == count,
         )
+        yield replace(difference, verdict=difference_verdict(metric, difference, values.values[a], values.values[b]))
+
+
+def _seeds_needed(judged: Answers, place: int, smallest: float, count: int) -> int | None:
+    """Seeds beyond these with which the pair's own level would see the smallest difference of interest."""
+    if judged.kinds[place] != TESTED or judged.shown[place] or count < 2:
+        return None
+    std = judged.error[place : place + 1] * math.sqrt(count)
+    wanted = float(seeds_needed(std, smallest, float(judged.level[place]))[0])
+    return max(0, int(wanted) - count) if math.isfinite(wanted) else None
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def ranking_of(values: Values, resamples: Resamples) -> Ranking:

@@ -44,8 +44,8 @@ def run_rows(comparison: Comparison) -> list[list[Any]]:
 
 
 DIFFERENCE_COLUMNS = (
-    "metric", "first", "second", "mean", "low", "high", "bootstrap_low", "bootstrap_high", "p_value", "p_holm",
-    "effect_size", "shown", "more_seeds", "verdict",
+    "metric", "first", "second", "mean", "low", "high", "is_ratio", "bootstrap_low", "bootstrap_high", "kind",
+    "p_value", "p_holm", "effect_size", "shown", "more_seeds", "verdict",
 )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def _print_differences(say: Any, metric: Metric, differences: Sequence[Difference]) -> None:
-    unshown = sum(not one.shown for one in differences)
+    unshown = sum(not one.told_apart for one in differences)
     say(f"{len(differences)} pairs by {metric.title}, {unshown} of them without a difference shown:", markup=False)
     for one in differences[:SHOWN_DIFFERENCES]:
         say(f"  {one.verdict}", markup=False)

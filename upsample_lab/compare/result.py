@@ -64,7 +64,7 @@ class Variant:
 class Estimate:
     """A metric of a variant over its seeds; the interval is that of the mean."""
 
-    mean: float
+    mean: float  # the geometric one of a metric on a logarithmic scale, values below none taken as that
     std: float  # sample standard deviation (n - 1); NaN for one seed
     low: float
     high: float
@@ -73,7 +73,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """`first` minus `second`, paired by seed."""
+    """`first` minus `second`, paired by seed; or `first` over `second`, where logarithms were compared."""
 
     metric: str
     first: str
@@ -82,7 +82,7 @@ class Difference:
     low: float
     high: float
     p_value: float
-    p_holm: float  # corrected over the pairs of this metric
+    p_holm: float  # corrected over the pairs of this metric's questions
     effect_size: float  # mean over standard deviation of the differences (Cohen's d_z)
     seeds: tuple[int, ...]
     shown: bool  # whether Holm's test shows it: the corrected interval excludes zero, or ends there
@@ -90,6 +90,14 @@ class Difference:
     verdict: str  # one sentence
     bootstrap_low: float = math.nan  # of this pair alone, not corrected; from the resampled seeds
     bootstrap_high: float = math.nan
+    is_ratio: bool = False  # whether mean, low, high and the bootstrap's are ratios, of geometric means
+    kind: str = "tested"  # or "split": none in all runs of one, not of the other; or "neither": none in both
+    whole: bool = False  # of a split: whether the other has it in every run
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the verdict tells them apart: by a test, or as one has in every run what the other never has."""
+        return self.shown or self.whole
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ class Comparison:
     variants: tuple[Variant, ...]  # in the order of the primary metric, best first
     seeds: tuple[int, ...]
     estimates: Mapping[str, Mapping[str, Estimate]]  # metric key, variant name
-    differences: Mapping[str, tuple[Difference, ...]]  # metric key; every pair
+    differences: Mapping[str, tuple[Difference, ...]]  # metric key; the pairs that were asked for
     rankings: Mapping[str, Ranking]  # metric key
     rank_agreement: Mapping[tuple[str, str], float]  # Kendall's tau between two metrics' rankings of the variants
     pareto: Mapping[str, tuple[str, ...]]  # "parameters", "macs", "latency_ms": variants that no other dominates
@@ -166,4 +174,6 @@ class Comparison:
     caveats: tuple[str, ...]  # what it does not show
     left_out: tuple[str, ...] = field(default=())  # runs that were not used, and why, a line each
     examples: Examples | None = None  # None where runs kept no images
+    reference: str | None = None  # the variant that every other was compared with
+    every_pair: bool = False  # whether every pair was compared, not only those with the reference and the best
     confidence: float = 0.95  # of all intervals; those of `differences` hold for all pairs of a metric at once

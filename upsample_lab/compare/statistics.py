@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +59,85 @@ def mean_interval(values: Array, confidence: float) -> tuple[Array, Array]:
 
 def t_test(mean: Array, std: Array, count: int) -> Array:
     """Two-sided p-values of the hypothesis that the true mean is zero. Without spread: 1 for a zero mean, else 0."""
+    return t_probability(mean, std / math.sqrt(count), np.full_like(mean, count - 1))
+
+
+def t_probability(mean: Array, error: Array, freedom: Array) -> Array:
+    """Two-sided p-values `[P]` of means with these errors and degrees of freedom; NaN where there is no freedom."""
     from scipy.special import stdtr
 
-    if count < 2:
-        return np.full_like(mean, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.abs(mean) / (std / math.sqrt(count))
-    return np.where((std == 0) & (mean == 0), 1.0, 2 * stdtr(count - 1, -t))
+        t = np.abs(mean) / error
+    p_value = np.where((error == 0) & (mean == 0), 1.0, 2 * stdtr(np.maximum(freedom, 1), -t))
+    return np.where(freedom >= 1, p_value, np.nan)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The two-way layout, variant x seed
+
+ALIKE = 0.2  # variances are taken for alike unless Bartlett's p-value is below: a high level, as his test sees little
+OWN_ERROR = 2.0  # a pair whose own variance is this many times the pooled one keeps its own
+
+
+def paired_errors(values: Array) -> tuple[Array, Array, Array]:
+    """Of all pairs of rows of `[V, n]`: mean difference, its standard error, and the degrees of freedom, `[P]` each.
+
+    What is left of the layout once variant and seed are taken out has (V - 1) (n - 1) degrees of freedom, where a pair
+    by itself has n - 1. It is used where Bartlett's test finds the variants' variances alike, and by a pair whose own
+    differences do not spread more than twice as far in variance. For two rows both are the paired t-test's.
+    (Snedecor and Cochran, "Statistical methods", 8th edition, 1989, sections 13.10 and 14.2.)
+    """
+    first, second = np.triu_indices(len(values), 1)
+    count = values.shape[1]
+    mean, std = spread(values[first] - values[second])
+    error, freedom = std / math.sqrt(count), np.full_like(mean, count - 1)
+    if count < 2 or len(values) < 3 or bartlett(values) < ALIKE:
+        return mean, error, freedom
+    pooled = math.sqrt(2 * _residual(values)[1] / count)
+    shared = (error <= math.sqrt(OWN_ERROR) * pooled) & (error > 0)  # no spread at all is none of chance
+    degrees = (len(values) - 1) * (count - 1)
+    return mean, np.where(shared, np.maximum(error, pooled), error), np.where(shared, degrees, freedom)
+
+
+def _residual(values: Array) -> tuple[Array, float]:
+    """What is left of `[V, n]` without the means of rows and columns, and its variance."""
+    rest = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
+    return rest, float(np.square(rest).sum()) / ((values.shape[0] - 1) * (values.shape[1] - 1))
+
+
+def bartlett(values: Array) -> float:
+    """P-value of the hypothesis that the rows of `[V, n]` have one variance, once the seeds' means are taken out.
+
+    M. Bartlett, Proc. Royal Society A 160, 1937. (`scipy.stats.bartlett` is the same; importing `scipy.stats` takes
+    longer than a comparison.) The rows' residuals are coupled, weakly for many rows. Zero where one has no spread.
+    """
+    from scipy.special import chdtrc
+
+    groups, freedom = len(values), values.shape[1] - 1
+    variance = np.square(_residual(values)[0]).sum(axis=1) / freedom
+    if not (variance > 0).all():
+        return 0.0
+    statistic = freedom * (groups * math.log(float(variance.mean())) - float(np.log(variance).sum()))
+    correction = 1 + (groups / freedom - 1 / (groups * freedom)) / (3 * (groups - 1))
+    return float(chdtrc(groups - 1, statistic / correction))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# All or none
+
+
+def chance_of_split(occurs: NDArray[np.integer[Any]], runs: int) -> Array:
+    """How probable it is that all of k occurrences among 2 `runs` runs fall to one of two variants, `[P] -> [P]`.
+
+    Exact, if runs are exchangeable: 2 C(n, k) / C(2n, k), which for k = n is 2 / C(2n, n). R. Fisher, "The design of
+    experiments", 1935, section 21. What a seed does to both variants alike makes it rarer still.
+    """
+    return np.array([min(1.0, 2 * math.comb(runs, int(k)) / math.comb(2 * runs, int(k))) for k in occurs])
+
+
+def chance_of_classes(occurring: int, variants: int, runs: int) -> float:
+    """How probable it is that occurrences fall to all runs of some variants and to none of the others."""
+    return math.comb(variants, occurring) / math.comb(variants * runs, occurring * runs)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -93,8 +166,17 @@ def simultaneous_intervals(
     not, the interval ends at zero. The direction is known then, and the size only from above. (Guilbaud, Biometrical J.
     50(5), 2008: the intervals of a step-down test bound what it rejects by zero.)
     """
-    half = t_factor(count, alpha / max(1, len(mean))) * std / math.sqrt(count)
-    half = np.where(std == 0, 0.0, half)
+    level = np.full_like(mean, alpha / max(1, len(mean)))
+    return corrected_intervals(mean, std / math.sqrt(count), np.full_like(mean, count - 1), level, shown)
+
+
+def corrected_intervals(
+    mean: Array, error: Array, freedom: Array, level: Array, shown: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """As `simultaneous_intervals`, where each pair has its own error, degrees of freedom and level, `[P]` each."""
+    from scipy.special import stdtrit
+
+    half = np.where(error == 0, 0.0, stdtrit(freedom, 1 - level / 2) * error)
     low, high = mean - half, mean + half
     return np.where(shown & (mean > 0), np.maximum(low, 0), low), np.where(
         shown & (mean < 0), np.minimum(high, 0), high

@@ -5,33 +5,91 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from upsample_lab.compare.catalogue import is_none, shown
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_lab.compare.catalogue import is_none, ratio, shown
 from upsample_lab.compare.result import Cost, Difference, Estimate, Metric, Ranking
+from upsample_lab.compare.statistics import chance_of_classes
 
-TINY_SHARE = 1e-3  # of the smallest difference of interest: artifact figures below it are called none
+RATIO_OF_INTEREST = 2.0  # of figures that are compared by their ratio: twice as much
+
+Values = Sequence[float] | NDArray[np.float64]
 
 
-def difference_verdict(
-    metric: Metric, first: str, second: str, estimate: tuple[float, float, float], is_shown: bool, more: int | None,
-    seeds: int,
-) -> str:  # fmt: skip
-    """One sentence on `first` minus `second`; `estimate` is mean, low and high of the corrected interval."""
-    mean, low, high = estimate
-    if is_shown:
-        better, worse = (first, second) if (mean > 0) == metric.higher_is_better else (second, first)
-        near, far = sorted((abs(low), abs(high)))
-        of_interest = "" if abs(mean) >= metric.smallest_of_interest else ", less than is of interest"
-        return (
-            f"{better} has the better {metric.title} than {worse}, by {shown(metric, abs(mean))} "
-            f"({shown(metric, near) if near else 'above 0'} to {shown(metric, far)}){of_interest}."
-        )
-    nothing = f"No difference in {metric.title} between {first} and {second} shown with {_seeds(seeds)}"
-    return f"{nothing}; {more_needed(metric, more, seeds)}."
+def difference_verdict(metric: Metric, pair: Difference, first: Values, second: Values) -> str:
+    """One sentence on a pair, which has everything but that sentence; the values are those of its two variants."""
+    if pair.kind == "neither":
+        floor = shown(metric, metric.none_below or 0.0)
+        return f"Neither {pair.first} nor {pair.second} has a {metric.title}: every run is below {floor}."
+    if pair.kind == "split":
+        return _split(metric, pair, first, second)
+    seeds, names = len(pair.seeds), f"{pair.first} and {pair.second}"
+    if seeds > 1 and np.array_equal(first, second):
+        return f"{names} have the same {metric.title} with every seed."
+    if not pair.shown:
+        nothing = f"No difference in {metric.title} between {names} shown with {_seeds(seeds)}"
+        return f"{nothing}; {more_needed(metric, pair.more_seeds, seeds)}."
+    return _ratio(metric, pair, first, second) if pair.is_ratio else _difference(metric, pair)
+
+
+def _difference(metric: Metric, pair: Difference) -> str:
+    better, worse = (pair.first, pair.second) if (pair.mean > 0) == metric.higher_is_better else _turned(pair)
+    near, far = sorted((abs(pair.low), abs(pair.high)))
+    of_interest = "" if abs(pair.mean) >= metric.smallest_of_interest else ", less than is of interest"
+    return (
+        f"{better} has the better {metric.title} than {worse}, by {shown(metric, abs(pair.mean))} "
+        f"({shown(metric, near) if near else 'above 0'} to {shown(metric, far)}){of_interest}."
+    )
+
+
+def _ratio(metric: Metric, pair: Difference, first: Values, second: Values) -> str:
+    """Of the larger over the smaller, whatever stands first."""
+    larger, smaller = (pair.first, pair.second) if pair.mean > 1 else _turned(pair)
+    ends = [end if pair.mean > 1 else 1 / end if end else math.inf for end in (pair.mean, pair.low, pair.high)]
+    low, high = sorted(ends[1:])
+    of = {pair.first: geometric_mean(metric, first), pair.second: geometric_mean(metric, second)}
+    small = abs(of[larger] - of[smaller]) < metric.smallest_of_interest
+    return (
+        f"{larger} has {ratio(ends[0])} times the {metric.title} of {smaller} ({ratio(low) if low > 1 else 'above 1'} "
+        f"to {ratio(high)} times; {shown(metric, of[larger])} against {shown(metric, of[smaller])})"
+        f"{', a difference less than is of interest' if small else ''}."
+    )
+
+
+def _split(metric: Metric, pair: Difference, first: Values, second: Values) -> str:
+    floor = metric.none_below or 0.0
+    (one, some), (other, none) = sorted(((pair.first, first), (pair.second, second)), key=lambda v: -max(v[1]))
+    seeds, with_it = len(pair.seeds), [value for value in some if value >= floor]
+    where = f"with all {_seeds(seeds)}" if len(with_it) == seeds else f"with {len(with_it)} of {_seeds(seeds)}"
+    where = "with its 1 seed" if seeds == 1 else where
+    text = (
+        f"{one} has a {metric.title} {where} ({shown(metric, min(with_it))} or more), {other} with none "
+        f"({shown(metric, max(none))} or less)"
+    )
+    if pair.p_value >= 1:
+        return f"{text}; {'one seed' if seeds == 1 else 'that'} says nothing of chance."
+    settled = "" if pair.shown else ", too often to be sure"
+    return f"{text}; by chance {chance(pair.p_value)}{settled}."
+
+
+def chance(probability: float) -> str:
+    """`1 time in 126`."""
+    return f"1 time in {round(1 / probability):,}" if probability > 1e-9 else "less than 1 time in 1,000,000,000"
+
+
+def geometric_mean(metric: Metric, values: Values) -> float:
+    """What is none counts as just that."""
+    return float(np.exp(np.log(np.maximum(values, metric.none_below or np.finfo(np.float64).tiny)).mean()))
+
+
+def _turned(pair: Difference) -> tuple[str, str]:
+    return pair.second, pair.first
 
 
 def more_needed(metric: Metric, more: int | None, seeds: int) -> str:
     """How many more seeds would be needed to see the smallest difference of interest."""
-    smallest = shown(metric, metric.smallest_of_interest)
+    smallest = "one having twice as much" if metric.log_scale else shown(metric, metric.smallest_of_interest)
     if seeds < 2:
         return "at least one more is needed to tell anything"
     if more is None:
@@ -58,7 +116,10 @@ def overall_verdict(
     sentences = [_quality(primary, ranking, estimate, differences[primary.key], ties)]
     if artifact is not None and artifact.key != primary.key and len(rankings[artifact.key].order) > 1:
         tau = agreement.get((primary.key, artifact.key), agreement.get((artifact.key, primary.key), math.nan))
-        sentences.append(_artifact(artifact, ranking.order[0], estimates[artifact.key], rankings[artifact.key], tau))
+        ties_of = tied_with_best(rankings[artifact.key], differences[artifact.key])
+        sentences.append(
+            _artifact(artifact, ranking.order[0], estimates[artifact.key], rankings[artifact.key], ties_of, tau)
+        )
     else:
         sentences.append("Artifacts were not compared: fewer than two variants have a figure for them.")
     sentences.append(_cost(primary, ranking.order[0], ties, estimate, pareto, costs))
@@ -69,7 +130,9 @@ def tied_with_best(ranking: Ranking, differences: Sequence[Difference]) -> list[
     """The variants of which no difference from the best is shown, in order."""
     best = ranking.order[0]
     same = {
-        d.second if d.first == best else d.first for d in differences if best in (d.first, d.second) and not d.shown
+        d.second if d.first == best else d.first
+        for d in differences
+        if best in (d.first, d.second) and not d.told_apart
     }
     return [name for name in ranking.order if name in same]
 
@@ -82,38 +145,86 @@ def _quality(
     ties: list[str],
 ) -> str:
     best, seeds = ranking.order[0], len(next(iter(estimates.values())).values)
-    lead = f"{best} has the best {metric.title} of {len(ranking.order)} variants, {shown(metric, estimates[best].mean)}"
+    word = "best" if metric.kind == "quality" else "least"
+    lead = f"{best} has the {word} {metric.title} of {len(ranking.order)} variants, "
+    lead += "none" if is_none(metric, estimates[best].mean) else shown(metric, estimates[best].mean)
+    with_best = {d.second if d.first == best else d.first: d for d in differences if best in (d.first, d.second)}
     if not ties:
-        second = ranking.order[1]
-        pair = next(d for d in differences if {d.first, d.second} == {best, second})
-        near, far = sorted((abs(pair.low), abs(pair.high)))
-        return (
-            f"{lead} with {_seeds(seeds)}, by {shown(metric, abs(pair.mean))} ({shown(metric, near)} to "
-            f"{shown(metric, far)}) before {second}, and better than every other."
-        )
-    more = [d.more_seeds for d in differences if best in (d.first, d.second) and not d.shown]
+        pair = with_best[ranking.order[1]]
+        if pair.kind == "tested" and not pair.is_ratio:
+            near, far = sorted((abs(pair.low), abs(pair.high)))
+            return (
+                f"{lead} with {_seeds(seeds)}, by {shown(metric, abs(pair.mean))} ("
+                f"{shown(metric, near) if near else 'above 0'} to {shown(metric, far)}) before {ranking.order[1]}, "
+                f"and better than every other."
+            )
+        return f"{lead} with {_seeds(seeds)}, and less than every other: {pair.verdict}"
+    alike = [name for name in ties if _is_same(estimates[name], estimates[best]) or with_best[name].kind == "neither"]
+    others = [name for name in ties if name not in alike]
+    if not others:
+        same = "also none" if with_best[ties[0]].kind == "neither" else "the same"
+        return f"{lead}; {_listed(ties)} {'has' if len(ties) == 1 else 'have'} {same}, with {_seeds(seeds)}."
+    if alike:
+        lead += f", as {'has' if len(alike) == 1 else 'have'} {_listed(alike)}"
+    tested = [name for name in others if with_best[name].kind == "tested"]
+    if not tested:  # none in some of their runs
+        return f"{lead}; {_listed(others)} {'is' if len(others) == 1 else 'are'} so in some runs alone."
+    more = [with_best[name].more_seeds for name in tested]
     largest = None if any(count is None for count in more) else max(count for count in more if count is not None)
     return (
-        f"{lead}, but no difference from {_listed(ties)} is shown with {_seeds(seeds)}; "
+        f"{lead}, but no difference from {_listed(others)} is shown with {_seeds(seeds)}; "
         f"{more_needed(metric, largest, seeds)}."
     )
 
 
-def _artifact(metric: Metric, best: str, estimates: Mapping[str, Estimate], ranking: Ranking, tau: float) -> str:
+def _is_same(one: Estimate, other: Estimate) -> bool:
+    return len(one.values) > 1 and dict(one.values) == dict(other.values)
+
+
+def _artifact(
+    metric: Metric, best: str, estimates: Mapping[str, Estimate], ranking: Ranking, ties: list[str], tau: float
+) -> str:
+    """Which variants have none of the artifact, or the least of it, and how the best in quality stands to them."""
     without = [name for name in ranking.order if is_none(metric, estimates[name].mean)]
-    floor = metric.smallest_of_interest if metric.none_below is None else metric.none_below
-    free = without or [name for name in ranking.order if estimates[name].mean < metric.smallest_of_interest]
-    free = free if without or metric.none_below is None else []
-    cleanest = _listed(free) if free else ranking.order[0]
-    below = f"below {shown(metric, floor)}"
-    least = (f"none, {below}" if without else below) if free else shown(metric, estimates[ranking.order[0]].mean)
-    lead = f"The least artifact ({metric.title}: {least}) is left by {cleanest}"
+    order = "" if math.isnan(tau) else f"; Kendall's τ of the two orders is {tau:.2f}"
+    if without:
+        lead = _classes(metric, estimates, ranking, without)
+        whose = "is among those without" if best in without else "has no such figure" if best not in estimates else None
+        whose = whose or f"has {shown(metric, estimates[best].mean)}"
+        if len(without) == len(ranking.order):
+            return f"{lead}."
+        return f"{lead}. {best}, the best in quality, {whose}{order}."
+    least = ranking.order[0]
+    lead = f"The least {metric.title}, {shown(metric, estimates[least].mean)}, is {least}'s"
+    if ties:
+        lead += f", from which no difference is shown to {_listed(ties)}"
+    if best == least:
+        return f"{lead}: the best in quality too{order}."
     if best not in estimates:
         return f"{lead}; {best} has no such figure."
-    if best in free:
-        return f"{lead}: the best in quality is among them."
-    order = "no order to compare" if math.isnan(tau) else f"Kendall's τ of the two orders is {tau:.2f}"
-    return f"{lead}, while {best} leaves {shown(metric, estimates[best].mean)}: {order}."
+    return f"{lead}, while {best}, the best in quality, has {shown(metric, estimates[best].mean)}{order}."
+
+
+def _classes(metric: Metric, estimates: Mapping[str, Estimate], ranking: Ranking, without: Sequence[str]) -> str:
+    """Who has it in no run, in all, in some; and how probable so clean a split is by chance."""
+    floor = metric.none_below or 0.0
+    rest = [name for name in ranking.order if name not in without]
+    runs = len(next(iter(estimates.values())).values)
+    always = [name for name in rest if min(estimates[name].values.values()) >= floor]
+    some = [name for name in rest if name not in always]
+    if not rest:
+        return f"No variant has a {metric.title}: every run is below {shown(metric, floor)}"
+    verb = "has" if len(without) == 1 else "have"
+    text = f"{_listed(without)} {verb} no {metric.title} (every run is below {shown(metric, floor)})"
+    if always:
+        least = min(value for name in always for value in estimates[name].values.values())
+        text += f", while {_listed(always)} {'has' if len(always) == 1 else 'have'} one with every seed "
+        text += f"({shown(metric, least)} or more)"
+    if some:
+        text += f"{' and' if always else ', while'} {_listed(some)} {'has' if len(some) == 1 else 'have'} one with some"
+    if not some and runs > 1:
+        text += f"; by chance runs would fall so {chance(chance_of_classes(len(rest), len(ranking.order), runs))}"
+    return text
 
 
 def _cost(

@@ -28,14 +28,14 @@ from upsample_lab.compare.report.looks import (
 from upsample_lab.compare.report.words import (
     NO_PATTERN,
     artifact_metric,
-    interval,
+    effect,
+    interval_of,
     listed,
     metric_title,
     number,
     plural,
     ranks_of,
     shortened,
-    signed,
 )
 from upsample_lab.compare.result import Comparison, Curve, Difference, Metric, Variant
 from upsample_lab.palette import FAINT, INK
@@ -90,8 +90,8 @@ def _difference_drawings(comparison: Comparison) -> Iterator[Drawing]:
             yield Drawing(
                 difference_name(metric),
                 f"Paired differences of {metric.title}",
-                f"{plural(len(pairs), 'difference')} of {metric_title(metric)}, paired by seed, with intervals; "
-                f"{shown} of them exclude zero after Holm's correction.",
+                f"{plural(len(pairs), 'ratio' if pairs[0].is_ratio else 'difference')} of {metric_title(metric)}, "
+                f"paired by seed, with intervals; {shown} of them shown after Holm's correction.",
                 partial(_forest, comparison, metric, pairs),
             )
 
@@ -118,7 +118,8 @@ def _turned(pair: Difference, first: str) -> Difference:
     if pair.first == first:
         return pair
     values = {name: getattr(pair, name) for name in Difference.__dataclass_fields__}
-    values |= {"first": pair.second, "second": pair.first, "mean": -pair.mean, "low": -pair.high, "high": -pair.low}
+    mean, low, high = (1 / v if pair.is_ratio else -v for v in (pair.mean, pair.high, pair.low))
+    values |= {"first": pair.second, "second": pair.first, "mean": mean, "low": low, "high": high}
     return Difference(**values | {"effect_size": -pair.effect_size})
 
 
@@ -130,8 +131,10 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
     axes = figure.add_subplot()
     length = NARROW_NAME_LENGTH if narrow else NAME_LENGTH
     looks = variant_looks(comparison.variants)
-    axes.axvspan(-metric.smallest_of_interest, metric.smallest_of_interest, color=BAND, lw=0, zorder=0)
-    axes.axvline(0, color=INK, lw=1, zorder=1)
+    ratios = pairs[0].is_ratio
+    if not ratios:
+        axes.axvspan(-metric.smallest_of_interest, metric.smallest_of_interest, color=BAND, lw=0, zorder=0)
+    axes.axvline(1 if ratios else 0, color=INK, lw=1, zorder=1)
     for row, pair in enumerate(pairs):
         color = looks[pair.second].color if common else INK
         if not math.isnan(pair.low):
@@ -141,10 +144,16 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
     names = [_pair_name(pair, common, length, narrow) for pair in pairs]
     axes.set_yticks(range(len(pairs)), names)
     axes.set_ylim(len(pairs) - 0.4, -0.6)
-    axes.locator_params(axis="x", nbins=3 if narrow else 7)
+    if ratios:
+        ends = [v for pair in pairs for v in (1.0, pair.mean, pair.low, pair.high) if v > 0 and math.isfinite(v)]
+        low, high = min(ends) / 1.1, max(ends) * 1.1
+        _logarithmic(axes, "x", low, high)
+        axes.set_xlim(low, high)
+    else:
+        axes.locator_params(axis="x", nbins=3 if narrow else 7)
     if not narrow:
         _figures_at_the_right(axes, pairs, metric)
-    _say_direction(axes, metric, shortened(common, length), narrow)
+    _say_direction(axes, metric, shortened(common, length), narrow, ratios)
     _quiet(axes)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -152,12 +161,13 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
     return figure
 
 
-def _say_direction(axes: Axes, metric: Metric, common: str, narrow: bool) -> None:
+def _say_direction(axes: Axes, metric: Metric, common: str, narrow: bool, ratios: bool) -> None:
     """Label the axis with what is subtracted, and with who is better on which side of zero."""
-    what = f"{common} minus …" if common else "first minus second"
+    by = "over" if ratios else "minus"
+    what = f"{common} {by} …" if common else f"first {by} second"
     sides = (f"{common} is better", "the other is better") if common else ("first is better", "second is better")
     right, left = sides if metric.higher_is_better else sides[::-1]
-    title = f"difference of {metric_title(metric)}:"
+    title = f"ratio of {metric.title}:" if ratios else f"difference of {metric_title(metric)}:"
     lines = [title, what, f"← {left}", f"{right} →"] if narrow else [f"{title} {what}", f"← {left}{GAP}·{GAP}{right} →"]
     place: dict[str, Any] = {"loc": "right"} if narrow else {}  # centred, long words would leave a narrow figure
     axes.set_xlabel("\n".join(lines), fontsize=TEXT_PT, color=INK, **place)
@@ -173,7 +183,7 @@ def _pair_name(pair: Difference, common: str, length: int, narrow: bool) -> str:
 
 def _figures_at_the_right(axes: Axes, pairs: Sequence[Difference], metric: Metric) -> None:
     for row, pair in enumerate(pairs):
-        text = f"{signed(pair.mean, metric.digits)}{GAP}{interval(pair.low, pair.high, metric.digits, plus=True)}"
+        text = f"{effect(pair, metric)}{GAP}{interval_of(pair, metric)}"
         axes.annotate(
             text.rstrip(),
             (1, row),
@@ -194,8 +204,9 @@ def _forest_key(metric: Metric, pairs: Sequence[Difference]) -> list[Any]:
         key.append(Line2D([], [], color=color, lw=2.2, marker="o", mfc=color, label="shown after Holm's correction"))
     if not all(pair.shown for pair in pairs):
         key.append(Line2D([], [], color=color, lw=1.2, marker="o", mfc="#ffffff", label="no difference shown"))
-    least = f"below {metric.smallest_of_interest:g} {metric.unit}".rstrip()
-    key.append(Patch(color=BAND, label=f"{least}: of no interest"))
+    if not pairs[0].is_ratio:
+        least = f"below {metric.smallest_of_interest:g} {metric.unit}".rstrip()
+        key.append(Patch(color=BAND, label=f"{least}: of no interest"))
     return key
 
 

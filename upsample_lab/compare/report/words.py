@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from upsample_lab.compare.catalogue import ARTIFACT, is_none
+from upsample_lab.compare.catalogue import artifact_of, is_none, ratio
 from upsample_lab.compare.result import Comparison, Difference, Estimate, Metric
 
 NONE = "–"  # where there is no figure
@@ -108,8 +108,7 @@ def metric_title(metric: Metric) -> str:
 
 def artifact_metric(comparison: Comparison) -> Metric | None:
     """The metric that the verdict speaks of, or the first that measures an artifact and is not the primary one."""
-    artifacts = [metric for metric in comparison.metrics[1:] if metric.kind == "artifact"]
-    return next((metric for metric in artifacts if metric.key == ARTIFACT), artifacts[0] if artifacts else None)
+    return artifact_of(comparison.metrics)
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
@@ -122,7 +121,8 @@ def estimate_cell(estimate: Estimate | None, metric: Metric) -> Cell:
     text = metric_value(metric, estimate.mean)
     if text == NO_PATTERN:
         return Cell(text, f"≤ {number(max(estimate.values.values()), metric.digits, tiny=True)}", float(estimate.mean))
-    spread = "" if math.isnan(estimate.std) else f" ± {number(estimate.std, metric.digits, tiny=True)}"
+    alone = math.isnan(estimate.std) or metric.log_scale  # a geometric mean has no spread to both sides alike
+    spread = "" if alone else f" ± {number(estimate.std, metric.digits, tiny=True)}"
     low = max(0.0, estimate.low) if min(estimate.values.values()) >= 0 else estimate.low
     return Cell(text + spread, interval(low, estimate.high, metric.digits), float(estimate.mean))
 
@@ -155,7 +155,14 @@ def ranks_of(comparison: Comparison, metric: Metric) -> dict[str, int]:
     without = {name for name in ranking.order if name in estimates and is_none(metric, estimates[name].mean)}
     first = [variant.name for variant in comparison.variants if variant.name in without]
     others = [name for name in ranking.order if name not in without]
-    return {**dict.fromkeys(first, 1), **{name: rank for rank, name in enumerate(others, len(first) + 1)}}
+    ranks = dict.fromkeys(first, 1)
+    for place, name in enumerate(others, len(first) + 1):
+        before = others[place - len(first) - 2] if place > len(first) + 1 else None
+        same = (
+            before is not None and {name, before} <= set(estimates) and estimates[name].mean == estimates[before].mean
+        )
+        ranks[name] = ranks[before] if before is not None and same else place
+    return ranks
 
 
 BEST, TIED = "best", "tied"
@@ -165,7 +172,7 @@ def standing(comparison: Comparison, metric: Metric, name: str) -> str:
     """`best`, `tied` where no difference from the best is shown, or nothing; nothing too where nothing is known."""
     ranking = comparison.rankings.get(metric.key)
     pairs = comparison.differences.get(metric.key, ())
-    if ranking is None or not ranking.order or not pairs or all(math.isnan(pair.low) for pair in pairs):
+    if ranking is None or not ranking.order or not pairs or len(comparison.seeds) < 2:
         return ""
     best = ranking.order[0]
     if name == best or ranks_of(comparison, metric).get(name) == 1:
@@ -174,7 +181,7 @@ def standing(comparison: Comparison, metric: Metric, name: str) -> str:
     if is_none(metric, estimates[best].mean) and not is_none(metric, min(estimates[name].values.values())):
         return ""  # a pattern in every run, where the best have none: no test is needed to tell them apart
     with_best = [pair for pair in pairs if {pair.first, pair.second} == {best, name}]
-    return TIED if with_best and not with_best[0].shown else ""
+    return TIED if with_best and not with_best[0].told_apart else ""
 
 
 def _costs(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:
@@ -193,7 +200,7 @@ def _count(value: float | None, unit: float, digits: int) -> Cell:
 DIFFERENCE_COLUMNS = (
     Column("first", words=True),
     Column("second", words=True),
-    Column("first − second"),
+    Column("first − second, or first / second"),
     Column("interval"),
     Column("p"),
     Column("p, Holm"),
@@ -208,13 +215,28 @@ def difference_row(difference: Difference, metric: Metric) -> list[Cell]:
     return [
         Cell(d.first),
         Cell(d.second),
-        Cell(signed(d.mean, metric.digits), "", _finite(d.mean)),
-        Cell(interval(d.low, d.high, metric.digits, plus=True) or NONE, "", _finite(d.low)),
+        Cell(effect(d, metric), "", _finite(d.mean)),
+        Cell(interval_of(d, metric) or NONE, "", _finite(d.low)),
         Cell(p_value(d.p_value), "", _finite(d.p_value)),
         Cell(p_value(d.p_holm), "", _finite(d.p_holm)),
         Cell(signed(d.effect_size, 1), "", _finite(abs(d.effect_size))),
         Cell(d.verdict, "", None),
     ]
+
+
+def effect(difference: Difference, metric: Metric) -> str:
+    """`+0.12`, or `× 3.2` where a ratio was estimated."""
+    if difference.is_ratio and not math.isnan(difference.mean):
+        return f"× {ratio(difference.mean)}"
+    return signed(difference.mean, metric.digits)
+
+
+def interval_of(difference: Difference, metric: Metric) -> str:
+    """Of the effect; nothing where there is none."""
+    low, high = difference.low, difference.high
+    if difference.is_ratio:
+        return "" if math.isnan(low) else f"[{ratio(low)}, {ratio(high)}]"
+    return interval(low, high, metric.digits, plus=True)
 
 
 def _finite(value: float) -> float | None:
@@ -225,9 +247,20 @@ def difference_note(comparison: Comparison) -> str:
     """How to read the differences."""
     level = f"{comparison.confidence:.0%}".replace("%", " %")
     return (
-        "Differences are taken seed by seed, so that what a seed does to all variants cancels. A full dot: shown after "
-        f"Holm's correction. The {level} intervals hold for all pairs of a metric at once."
+        f"{questions(comparison)} Differences are taken seed by seed, so that what a seed does to all cancels. "
+        f"A full dot: shown after Holm's correction; the {level} intervals of a metric hold at once. Figures on a "
+        "logarithmic scale are compared by their ratio. What is none is not tested, but told with the probability that "
+        "it comes about by chance."
     )
+
+
+def questions(comparison: Comparison) -> str:
+    """Which pairs were compared."""
+    if comparison.every_pair or len(comparison.variants) < 3:
+        return "Every pair was compared."
+    reference = "" if comparison.reference is None else f"every variant with {comparison.reference}, and "
+    text = f"{reference}the best of each metric with the rest; pairs=all compares every pair."
+    return text[0].upper() + text[1:]
 
 
 def facts(comparison: Comparison) -> str:
@@ -262,6 +295,8 @@ def table_note(comparison: Comparison) -> str:
         return "One seed: no spread and no interval can be given. MACs are multiply-accumulates, forward, one image."
     level = f"{comparison.confidence:.0%}".replace("%", " %")
     note = f"Mean ± standard deviation over {seeds}, and the {level} interval of the mean."
+    if any(metric.log_scale for metric in comparison.metrics):
+        note += " Of figures in levels the mean is geometric, and none is less than a run's rounding could leave."
     remarks = {standing(comparison, m, v.name) for m in comparison.metrics for v in comparison.variants}
     if TIED in remarks:
         note += " Tied: no difference from the best was shown."
