@@ -90,7 +90,8 @@ def answers(values: Array, facts: Facts, reference: int | None, alpha: float, *,
     asked = _asked(first, second, reference, best_row(values, facts), every_pair or count == 2)
     p_adjusted, level = _corrected(p_value, tested, asked, alpha)
     split = (occurs[first] > 0) != (occurs[second] > 0)
-    chance = chance_of_split(np.maximum(occurs[first], occurs[second]), runs)
+    chance = np.full(len(first), np.nan)
+    chance[split] = chance_of_split(np.maximum(occurs[first], occurs[second])[split], runs)
     # Where every variant is none in all runs or in no run, a split has its own probability, however many variants
     # there are: see docs/statistics.md. Otherwise each pair might have split.
     pure = bool(np.isin(occurs, (0, runs)).all())
@@ -100,8 +101,20 @@ def answers(values: Array, facts: Facts, reference: int | None, alpha: float, *,
     low, high = corrected_intervals(mean, error, freedom, level, shown)
     kept = np.logical_or.reduce(asked)
     kinds = np.where(tested, TESTED, np.where(split, SPLIT, NEITHER))[kept]
-    columns = (mean, error, freedom, low, high, p_value, p_adjusted, level, shown)
-    return Answers(first[kept], second[kept], tuple(map(str, kinds)), *(column[kept] for column in columns))
+    return Answers(
+        first=first[kept],
+        second=second[kept],
+        kinds=tuple(map(str, kinds)),
+        mean=mean[kept],
+        error=error[kept],
+        freedom=freedom[kept],
+        low=low[kept],
+        high=high[kept],
+        p_value=p_value[kept],
+        p_adjusted=p_adjusted[kept],
+        level=level[kept],
+        shown=shown[kept],
+    )
 
 
 def _asked(
