@@ -15,6 +15,7 @@ Compare the runs of an experiment, paired by seed: estimates, differences, a ver
   python scripts/compare.py experiment=mnist_upsamplers                   all its runs, and a report beside them
   python scripts/compare.py experiment=mnist_upsamplers 'only=[deconv,bilinear]'
   python scripts/compare.py experiment=kernel_size primary=uniform/pattern_rms_levels latency=false
+  python scripts/compare.py experiment=mnist_upsamplers reference=bilinear pairs=all
 
 Writes report.html, report.md, figures, results.csv and differences.csv to <output_root>/<experiment>/report/."""
 

@@ -289,7 +289,7 @@ def test_students_interval_covers_what_it_says() -> None:
 @pytest.mark.parametrize("count", [2, 3, 10])
 def test_the_pooled_error_is_that_of_the_two_way_layout(count: int) -> None:
     """Against an analysis of variance by least squares over variant and seed; two rows are the paired t-test."""
-    values = sample(4, count) + np.arange(count)
+    values = sample(4, count) + np.arange(float(count))
     rows, columns = np.indices(values.shape).reshape(2, -1)
     design = np.concatenate([np.eye(4)[rows], np.eye(count)[columns][:, 1:]], axis=1)
     residual = values.ravel() - design @ np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
