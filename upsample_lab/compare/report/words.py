@@ -172,7 +172,7 @@ def standing(comparison: Comparison, metric: Metric, name: str) -> str:
     """`best`, `tied` where no difference from the best is shown, or nothing; nothing too where nothing is known."""
     ranking = comparison.rankings.get(metric.key)
     pairs = comparison.differences.get(metric.key, ())
-    if ranking is None or not ranking.order or not pairs or len(comparison.seeds) < 2:
+    if ranking is None or name not in ranking.order or not pairs or len(comparison.seeds) < 2:
         return ""
     best = ranking.order[0]
     if name == best or ranks_of(comparison, metric).get(name) == 1:
