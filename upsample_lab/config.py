@@ -559,10 +559,12 @@ def read_train_config(path: Path) -> TrainConfig:
     try:
         values: Any = _plain_values(path)
         names = {group: values[group].get("name", "default") for group in GROUPS if group in values}
-        _refuse_unknown(path, names, values.get("plugins") or [])
+        plugins = list(values.get("plugins") or [])
+        _refuse_unknown(path, names, plugins)
         schema = TrainConfig(**{group: GROUPS[group][name]() for group, name in names.items()})
         defaults = {group: option_values(group, name) for group, name in names.items()}
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), defaults, values))
+        given = {**defaults, "plugins": plugins}
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), given, values))
     except ConfigError:
         raise
     except FileNotFoundError:
