@@ -1,8 +1,10 @@
 """Test the artifact metrics on images with known patterns; write the figure and the tables of the documentation.
 
     python scripts/metrics_selftest.py [--data-root FOLDER]
+    python scripts/metrics_selftest.py --p-values [--sets 10000] [--data-root FOLDER]
 
 Needs MNIST and CIFAR-10 (JPEG copy) below the data folder (UPSAMPLE_LAB_DATA). Takes about a minute on two cores.
+--p-values measures instead how often phase_p_value is small, without a pattern and with one: some five minutes.
 Exit status 1 when a metric fires on clean images, misses what it claims to find, or reads another amplitude than was
 injected; 2 when the images are not there.
 """
@@ -15,18 +17,27 @@ from pathlib import Path
 
 from upsample_lab.cli.main import OneLineParser, guarded
 from upsample_lab.metrics.selftest.carriers import CARRIERS
+from upsample_lab.metrics.selftest.false_alarms import NULL_CASES, PATTERN_CASES, rejection_table, rejections
 from upsample_lab.metrics.selftest.recovery import broken_recoveries, recover, recovery_table
 from upsample_lab.metrics.selftest.report import broken_claims, claims_table, jpeg_traces, measure, measured_table
+from upsample_lab.settings import ConfigError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-TABLES = ("claims", "recovery")
-"""What is rewritten in docs/metrics.md, between comments of these names."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, default=Path(os.environ.get("UPSAMPLE_LAB_DATA", "data")))
-    data_root = parser.parse_args(words).data_root
+    parser.add_argument("--p-values", action="store_true", help="measure the p-values instead")
+    parser.add_argument(
+        "--sets", type=int, default=10_000, help="sets behind each p-value's row (default: %(default)s)"
+    )
+    arguments = parser.parse_args(words)
+    data_root = arguments.data_root
+    if arguments.sets < 1:
+        raise ConfigError(f"--sets={arguments.sets}: must be at least 1")
+    if arguments.p_values:
+        return measure_p_values(data_root, arguments.sets)
     from upsample_lab.metrics.selftest.figure import draw  # matplotlib, once `guarded` has told it to draw to files
 
     try:
@@ -37,18 +48,35 @@ def main(words: Sequence[str] | None = None) -> int:
     curves = measure(carriers)
     print(measured_table(curves), "", jpeg_traces(carriers["cifar10_jpeg"]), sep="\n")
     draw(curves, {name: carriers[name] for name in ("mnist", "cifar10_jpeg")}, DOCS / "images" / "metrics-selftest.png")
+    replace_table("claims", claims_table())
     recoveries = recover(carriers)
-    page = DOCS / "metrics.md"
-    text = page.read_text(encoding="utf-8")
-    for name, table in zip(TABLES, (claims_table(), recovery_table(recoveries)), strict=True):
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
-    page.write_text(text, encoding="utf-8")
+    replace_table("recovery", recovery_table(recoveries))
     failures = [*broken_claims(curves), *broken_recoveries(recoveries)]
     for failure in failures:
         print(f"metrics_selftest: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def measure_p_values(data_root: Path, set_count: int) -> int:
+    """Print and publish both tables of `phase_p_value`; 2 when the images are not there."""
+    tables = {"p-values-null": ("without a pattern", NULL_CASES), "p-values-pattern": ("pattern", PATTERN_CASES)}
+    for name, (first_column, cases) in tables.items():
+        try:
+            rows = {case: rejections(case, data_root, set_count) for case in cases}
+        except FileNotFoundError as error:
+            print(f"metrics_selftest: {error}", file=sys.stderr)
+            return 2
+        table = rejection_table(first_column, rows)
+        print(f"{table}\n")
+        replace_table(name, table)
+    return 0
+
+
+def replace_table(name: str, table: str) -> None:
+    """Put a table between its two markers on the page."""
+    page, begin, end = DOCS / "metrics.md", f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    page.write_text(f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ PAGES = {  # TensorBoard's own names: what must be on the page before it is take
     "hparams": "tf-hparams-table-view",
     "images": "img",
 }
+VIEWS = {"custom_scalars": "&_smoothingWeight=0"}  # the curves as they are
 READY_SEC = 240.0  # a busy machine takes its time
 SETTLE_SEC = 8.0  # pictures and rows come one by one
 
@@ -80,7 +81,7 @@ def _everywhere(selector: str) -> str:
 
 def take(page: Page, address: str, name: str, to: Path) -> Path:
     """One page of TensorBoard, once what it is about is there."""
-    page.open(f"{address}#{name}")
+    page.open(f"{address}#{name}{VIEWS.get(name, '')}")
     _wait(lambda: page.evaluate(_everywhere(PAGES[name])), f"TensorBoard's page {name}")
     time.sleep(SETTLE_SEC)
     return page.screenshot(to / f"tensorboard-{name.replace('_', '-')}.png")

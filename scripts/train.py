@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
 
 def single(config: TrainConfig) -> int:
     from upsample_lab.cli.job import command, run
-    from upsample_lab.training.display import Display, print_results
+    from upsample_lab.training.display import CURVES, Display, print_results
 
     outcome = run(config, Display(quiet=not speaks()))
     if not speaks():
@@ -59,6 +59,7 @@ def single(config: TrainConfig) -> int:
     print_results([(outcome.path.name, outcome.summary)], "Best checkpoint on the test set")
     print(f"run directory:  {outcome.path}")
     print(f"look at it:     tensorboard --logdir {shlex.quote(str(outcome.path))}")
+    print(f"                and open {CURVES}")
     if not outcome.trained:
         print("This run was complete already; nothing was trained. To train it again: add run.mode=fresh")
     return 0

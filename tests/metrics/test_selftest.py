@@ -13,6 +13,14 @@ from torch.nn import functional as F
 
 from upsample_lab.metrics import line_energy_db, phase_variance
 from upsample_lab.metrics.selftest.carriers import CARRIERS, IMAGE_COUNT
+from upsample_lab.metrics.selftest.false_alarms import (
+    LEVELS,
+    NULL_CASES,
+    PATTERN_CASES,
+    Case,
+    rejection_table,
+    rejections,
+)
 from upsample_lab.metrics.selftest.probes import AMPLITUDES, PROBES, SET_SIZE, checkerboard, detection_limit, readings
 from upsample_lab.metrics.selftest.recovery import FIGURES, broken_recoveries, claimed, recovered_from
 from upsample_lab.metrics.selftest.report import broken_claims, claims_table, luma_and_chroma
@@ -69,6 +77,42 @@ def test_every_claim_is_at_a_measured_amplitude() -> None:
 def test_the_documented_table_is_the_one_that_is_tested() -> None:
     page = (DOCS / "metrics.md").read_text(encoding="utf-8")
     assert claims_table() in page, "docs/metrics.md is stale: run python scripts/metrics_selftest.py"
+
+
+def published(first_column: str, cases: tuple[Case, ...]) -> dict[Case, list[float]]:
+    """The shares of the table on the page, which must be the one that the command would write with these shares."""
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    start = page.index(rejection_table(first_column, {}))
+    lines = page[start:].split("\n")[2 : 2 + len(cases)]
+    shares = {case: [float(cell) for cell in line.split("|")[4:-1]] for case, line in zip(cases, lines, strict=True)}
+    assert rejection_table(first_column, shares) in page, "stale: run python scripts/metrics_selftest.py --p-values"
+    return shares
+
+
+def test_the_published_p_values_are_small_no_more_often_than_they_say() -> None:
+    for case, shares in published("without a pattern", NULL_CASES).items():
+        for level, share in zip(LEVELS, shares, strict=True):
+            assert share <= level + 3 * (level * (1 - level) / 10_000) ** 0.5, case
+
+
+@pytest.mark.parametrize("case", [case for case in NULL_CASES if case.image_count == 64], ids=str)
+def test_the_published_p_values_are_what_is_measured(case: Case) -> None:
+    set_count = 150
+    try:
+        measured = rejections(case, Path(os.environ.get("UPSAMPLE_LAB_DATA", "data")), set_count)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    for share, again in zip(published("without a pattern", NULL_CASES)[case], measured, strict=True):
+        assert again <= share + 5 * (max(share, 1e-3) / set_count) ** 0.5
+
+
+def test_the_published_power_is_what_is_measured() -> None:
+    for case, shares in published("pattern", PATTERN_CASES).items():
+        try:
+            measured = rejections(case, Path(os.environ.get("UPSAMPLE_LAB_DATA", "data")), 40)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+        assert measured == pytest.approx(shares, abs=0.35), case
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def test_a_run_leaves_what_the_layout_promises(
     out, err = capsys.readouterr()
     assert run.name in out
     assert f"tensorboard --logdir {run}" in out
+    assert "http://localhost:6006/?smoothing=0#timeseries" in out
     assert "PSNR" in out
     assert "validation: PSNR" in err
 
@@ -307,6 +308,8 @@ def test_a_sweep_runs_every_combination_and_prints_one_table(
     assert len({path.name.rpartition("-")[0] for path in runs}) == 9
     out = capsys.readouterr().out
     assert "9 of 9 runs complete" in out
+    assert "http://localhost:6006/?smoothing=0#timeseries" in out
+    assert len(list(folder.glob("events.out.tfevents.*"))) == 1, "the columns of the table of runs"
     assert all(out.count(run.name) >= 2 for run in runs), "a line when it ends, and a row of the table"
     assert train("-m", "upsample=deconv,nearest,bilinear", "seed=0,1,2", "trainer.max_steps=2") == 0
     assert capsys.readouterr().out.count("complete already") == 9

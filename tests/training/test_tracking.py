@@ -11,12 +11,15 @@ from tensorboard.backend.event_processing.data_provider import MultiplexerDataPr
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import api_pb2, get_experiment
+from tensorboard.plugins.hparams.backend_context import Context
 
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.training.dashboard import CHARTS, telling_settings
 from upsample_lab.training.display import SHOW_ALL
-from upsample_lab.training.tracking import TRAIN_METRICS, VAL_METRICS, Tracker, read_metrics
+from upsample_lab.training.tracking import TRAIN_METRICS, VAL_METRICS, Tracker, read_metrics, write_columns
 
 EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0, "histograms": 0}
 
@@ -131,6 +134,10 @@ def test_charts_show_only_what_is_reported() -> None:
     assert [tag for charts in CHARTS.values() for tags in charts.values() for tag in tags if tag not in reported] == []
 
 
+def test_a_chart_has_one_curve_a_run_since_a_run_has_one_colour() -> None:
+    assert [title for charts in CHARTS.values() for title, tags in charts.items() if len(tags) != 1] == []
+
+
 def test_the_page_of_charts_is_in_the_run(tmp_path: Path) -> None:
     with Tracker(tmp_path) as tracker:
         tracker.begin(compose_one("train", []))
@@ -156,3 +163,36 @@ def test_a_row_tells_what_differs_and_little_else() -> None:
         "optim.lr": 0.001,
         "seed": 3,
     }
+
+
+def experiment(folder: Path) -> api_pb2.Experiment:
+    """What TensorBoard's page of runs is told of its columns."""
+    multiplexer = EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(folder))
+    multiplexer.Reload()
+    provider = MultiplexerDataProvider(multiplexer, str(folder))
+    backend = Context(TBContext(data_provider=provider, multiplexer=multiplexer))
+    return get_experiment.Handler(RequestContext(), backend, "", api_pb2.GetExperimentRequest()).run()
+
+
+def test_the_table_of_runs_has_the_seed_and_the_upsampler_first_and_no_column_that_is_constant(tmp_path: Path) -> None:
+    variants = ([], ["upsample=bilinear"], ["upsample.kernel_size=3"], ["optim.lr=0.01"])
+    grid = [
+        compose_one("train", [*words, f"seed={seed}", "trainer.max_steps=5", "data=glyphs"])
+        for words in variants
+        for seed in (0, 1)
+    ]
+    for number, config in enumerate(grid):
+        (tmp_path / f"run{number}").mkdir()
+        with Tracker(tmp_path / f"run{number}") as tracker:
+            tracker.begin(config)
+            tracker.end(config)
+    alone = [info.name for info in experiment(tmp_path / "run4").hparam_infos]
+    assert alone[:2] == ["seed", "upsample"]
+    assert {"data", "upsample.kernel_size"} < set(alone)
+    for _ in range(2):  # the same sweep again leaves one file
+        write_columns(tmp_path, grid)
+        columns = experiment(tmp_path)
+        assert [info.name for info in columns.hparam_infos] == ["seed", "upsample", "optim.lr", "upsample.kernel_size"]
+        assert [info.name.tag for info in columns.metric_infos][:2] == ["test/loss", "test/psnr_db"]
+    assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 1

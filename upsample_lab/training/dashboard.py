@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 from upsample_lab.config import TrainConfig
@@ -16,23 +17,27 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "quality": {
         "PSNR (dB), validation": ("val/psnr_db",),
         "SSIM, validation": ("val/ssim",),
-        "loss, training and validation": ("train/loss", "val/loss"),
+        "loss, training": ("train/loss",),
+        "loss, validation": ("val/loss",),
     },
     "artifacts": {
-        "pattern of uniform images (grey levels)": ("uniform/pattern_rms_levels", "uniform/pattern_p2p_levels"),
+        "pattern of uniform images, root mean square (grey levels)": ("uniform/pattern_rms_levels",),
+        "pattern of uniform images, peak to peak (grey levels)": ("uniform/pattern_p2p_levels",),
         "pattern in flat areas, validation (grey levels)": ("val/flat_pattern_rms_levels",),
         "pattern of the residual, validation (grey levels)": ("val/residual_pattern_rms_levels",),
-        "lines of period 2, 4, 8 in a constant (dB)": (
-            "constant/line_p2_db",
-            "constant/line_p4_db",
-            "constant/line_p8_db",
-        ),
+        "line of period 2 in a constant (dB)": ("constant/line_p2_db",),
+        "line of period 4 in a constant (dB)": ("constant/line_p4_db",),
+        "line of period 8 in a constant (dB)": ("constant/line_p8_db",),
         "corner of the spectrum (dB), validation": ("val/radial_corner_db",),
     },
     "speed": {"images per second": ("speed/images_per_sec",)},
     "optimisation": {"learning rate": ("optim/lr",), "norm of the gradient": ("optim/grad_norm",)},
 }
-"""Category, chart, tags: the page "Custom scalars"."""
+"""Category, chart, tags: the page "Custom scalars". A chart has one tag, since TensorBoard colours a curve by its run,
+and tells two tags of one run apart by the shape of small markers alone."""
+
+LEADING = ("seed", "upsample")
+"""The columns of the table of runs that come first, in this order, which is TensorBoard's."""
 
 
 def layout() -> Summary:
@@ -49,10 +54,37 @@ def hparams_row(config: TrainConfig, metrics: tuple[str, ...]) -> tuple[Summary,
     """The records of one row: its columns, its start with the settings, its end.
 
     The row's figures are the last points of the curves named `metrics`, so it must be in the same event file as they
-    are (`SummaryWriter.add_hparams` would start another run beside it).
+    are (`SummaryWriter.add_hparams` would start another run beside it). The columns are those of a run that is looked
+    at alone; several runs have `hparams_columns`.
     """
-    columns, start, end = hparams(telling_settings(config), dict.fromkeys(metrics, 0.0))
-    return columns, start, end
+    settings = telling_settings(config)
+    columns, start, end = hparams(settings, dict.fromkeys(metrics, 0.0))
+    return _leading_first(columns), start, end
+
+
+def hparams_columns(configs: Sequence[TrainConfig], metrics: tuple[str, ...]) -> Summary:
+    """The record of the columns for several runs: the upsampler, the seed, and what else is not the same in all."""
+    rows = [telling_settings(config) for config in configs]
+    shown: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        of_the_upsampler = name.startswith(
+            "upsample."
+        )  # which others do not have; elsewhere None stands for the default
+        column = [row.get(name) for row in rows if name in row or not of_the_upsampler]
+        if name in LEADING or any(value != column[0] for value in column):
+            shown[name] = column[0] if len({type(value) for value in column}) == 1 else str(column[0])
+    columns, _, _ = hparams(shown, dict.fromkeys(metrics, 0.0))
+    return _leading_first(columns)
+
+
+def _leading_first(columns: Summary) -> Summary:
+    """TensorBoard ticks the first five columns, of which it takes those first that differ, as the record says."""
+    (value,) = columns.value
+    plugin = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+    for info in plugin.experiment.hparam_infos:
+        info.differs = info.name in LEADING
+    value.metadata.plugin_data.content = plugin.SerializeToString()
+    return columns
 
 
 def telling_settings(config: TrainConfig) -> dict[str, Any]:

@@ -18,6 +18,9 @@ SHOW_ALL = "--samples_per_plugin images=1000,scalars=100000"
 Not 0, which its help calls all: TensorBoard 2.21 then answers with none, and every chart is empty.
 """
 
+CURVES = "http://localhost:6006/?smoothing=0#timeseries"
+"""Where `tensorboard` shows the curves as they are: it averages along them unless the address says otherwise."""
+
 
 class Display:
     """The screen of one run. Progress and warnings go to stderr, so that stdout holds the result alone."""

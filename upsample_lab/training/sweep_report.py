@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upsample_lab.config import TrainConfig
-from upsample_lab.training.display import SHOW_ALL, print_results, result_console
+from upsample_lab.training.display import CURVES, SHOW_ALL, print_results, result_console
 from upsample_lab.training.lock import RunHeld
 from upsample_lab.training.run import (
     COMPLETE,
@@ -96,7 +96,13 @@ def report_sweep(grid: Sequence[TrainConfig]) -> int:
     print(f"{len(complete)} of {len(runs)} runs complete{missing}")
     if others:
         print("to go on: the same command again; it leaves alone what is complete")
-    print(f"look at them:   tensorboard --logdir {shlex.quote(str(runs[0].run.path.parent))} {SHOW_ALL}")
+    folder = runs[0].run.path.parent
+    if complete:
+        from upsample_lab.training.tracking import write_columns  # TensorBoard takes a second to import
+
+        write_columns(folder, grid)
+    print(f"look at them:   tensorboard --logdir {shlex.quote(str(folder))} {SHOW_ALL}")
+    print(f"                and open {CURVES}")
     if not others:
         return 0
     return RunHeld.exit_status if set(counts) == {HELD} else 1

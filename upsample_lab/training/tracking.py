@@ -14,8 +14,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import image, scalar
 
 from upsample_lab.config import TrainConfig
-from upsample_lab.training.dashboard import hparams_row, layout
-from upsample_lab.training.events import EventFile, tags_at
+from upsample_lab.training.dashboard import hparams_columns, hparams_row, layout
+from upsample_lab.training.events import PREFIX, EventFile, tags_at
 from upsample_lab.training.files import Appending, write_text
 
 TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
@@ -94,6 +94,16 @@ class Tracker:
     def _add(self, *summaries: Summary) -> None:
         for summary in summaries:
             self._board.add(summary)
+
+
+def write_columns(folder: Path, configs: Sequence[TrainConfig]) -> None:
+    """The columns of the table of runs, into the folder above the runs, where TensorBoard finds them before theirs."""
+    older = list(folder.glob(f"{PREFIX}*"))
+    columns = EventFile(folder, purge_step=0)
+    columns.add(hparams_columns(configs, HPARAM_METRICS))
+    columns.close()
+    for file in older:
+        file.unlink(missing_ok=True)
 
 
 class SilentTracker(Tracker):
