@@ -81,6 +81,21 @@ def test_files_in_the_root_are_checked_for_the_set_that_they_are_of(tmp_path, sm
         prepare(config_of("mnist"))
 
 
+def test_an_archive_that_was_packed_again_is_known_by_its_content(tmp_path, small, config_of, monkeypatch):
+    content = {name: gzip.decompress(archive) for name, archive in small.archives.items()}
+    known = {file.md5: md5(content[file.name]) for file in (small.source.train, small.source.test)}
+    monkeypatch.setattr("upsample_lab.data.mnist.UNPACKED_MD5", known)
+    folder = small.write(tmp_path)
+    for name, unpacked in content.items():
+        (folder / name).write_bytes(gzip.compress(unpacked, compresslevel=1, mtime=7))
+    assert prepare(config_of("mnist")) == Prepared("mnist")
+    assert torch.equal(load_images(config_of("mnist")).test[:, 0], torch.from_numpy(small.test))
+    swapped = content["t10k-images-idx3-ubyte.gz"]
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(swapped))
+    with pytest.raises(DataError, match="is damaged"):
+        prepare(config_of("mnist"))
+
+
 def test_missing_files_are_downloaded(tmp_path, small, config_of, mirror):
     config = config_of("mnist", mirrors=[mirror({}).url, mirror(small.archives).url])
     assert prepare(config) == Prepared("mnist")

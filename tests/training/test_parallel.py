@@ -157,6 +157,25 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(train: Train, tmp
         assert close(line["train/loss"], expected["train/loss"]), (line, expected)
 
 
+@pytest.mark.slow
+def test_a_run_of_other_images_is_refused_by_all_in_one_line(train: Train, tmp_path: Path) -> None:
+    assert train(*SMOOTH) == 0
+    run = only_run(tmp_path)
+    capsule = json.loads((run / "capsule.json").read_text())
+    capsule["data"] |= {"digest": "0123456789abcdef", "files": "of other files"}
+    (run / "capsule.json").write_text(json.dumps(capsule))
+    status = json.loads((run / "status.json").read_text()) | {"state": "interrupted"}
+    (run / "status.json").write_text(json.dumps(status))
+    before = (run / "metrics.jsonl").read_bytes()
+    done = torchrun(tmp_path, *SMOOTH)
+    assert done.returncode != 0
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "begun on other images" in error
+    assert "digest 0123456789abcdef then" in error
+    assert (run / "metrics.jsonl").read_bytes() == before
+    assert json.loads((run / "capsule.json").read_text()) == capsule
+
+
 # ---- Without torchrun ------------------------------------------------------------------------------------------------
 
 

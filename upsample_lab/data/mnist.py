@@ -3,6 +3,7 @@
 Only the images are needed, not the labels.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,8 @@ def _found(archive: Path, file: RemoteFile, *, published: bool) -> tuple[Path | 
         if archive.is_file():
             if md5_of(archive) == file.md5:
                 return archive, ""
+            if _content_is(archive, UNPACKED_MD5.get(file.md5)):
+                return archive, ""  # packed again
             problem = "" if published and _owner(archive, None) else f"{archive} is damaged (its MD5 is not {file.md5})"
         if unpacked.is_file():
             known, owner = UNPACKED_MD5.get(file.md5), _owner(unpacked, file)
@@ -112,6 +115,18 @@ def _found(archive: Path, file: RemoteFile, *, published: bool) -> tuple[Path | 
     except DataError as error:
         problem = str(error)
     return None, problem
+
+
+def _content_is(archive: Path, md5: str | None) -> bool:
+    """Whether an archive holds the file with that MD5, which is that of its header and its pixels."""
+    if md5 is None:
+        return False
+    try:
+        images = read_idx_images(archive)
+    except DataError:
+        return False
+    header = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in images[:, 0].shape)
+    return hashlib.md5(header + images.numpy().tobytes(), usedforsecurity=False).hexdigest() == md5
 
 
 def _owner(path: Path, wanted: RemoteFile | None) -> str:

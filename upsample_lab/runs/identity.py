@@ -86,6 +86,8 @@ def canonical_path(root: str, path: str) -> str:
     another machine, is the same run. Links are left alone where the spelling lies below `root`; a path that leads there
     by links only is spelt as what it leads to.
     """
+    if "\0" in root + path:
+        return path  # no folder's; whoever opens it says so
     home = os.path.abspath(os.path.expanduser(root))
     folder = os.path.normpath(os.path.join(home, os.path.expanduser(path)))
     for base, target in ((home, folder), (os.path.realpath(home), os.path.realpath(folder))):
