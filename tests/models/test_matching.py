@@ -15,8 +15,8 @@ from upsample_lab.cli.compose import compose_one
 from upsample_lab.config import decoder_widths, load_option
 from upsample_lab.models import ConvolutionalAutoencoder, build_model, macs_per_image, match_budget
 from upsample_lab.models.matching import TOLERANCE, closest_widths
-from upsample_lab.settings import ConfigError
 from upsample_lab.runs.identity import identity
+from upsample_lab.settings import ConfigError
 from upsample_lab.upsamplers import UPSAMPLERS
 
 GREY = (1, 28, 28)

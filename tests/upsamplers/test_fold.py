@@ -24,8 +24,8 @@ from tests.upsamplers.upsampler_cases import (
 from upsample_lab.cli.compose import compose_grid
 from upsample_lab.passport import count_macs
 from upsample_lab.resize import nearest_matrix
-from upsample_lab.settings import option_values
 from upsample_lab.runs.identity import digest
+from upsample_lab.settings import option_values
 from upsample_lab.upsamplers import UPSAMPLERS, Algorithms, Upsampler
 from upsample_lab.upsamplers._fold import Layer, choose_form, nearest_kernel
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
