@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,19 +184,23 @@ def test_fifty_runs_at_once_make_fifty_directories(tmp_path: Path) -> None:
     assert len(list((tmp_path / "default").iterdir())) == 50
 
 
-def test_ten_thousand_neighbours_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run is found by its name: no listing of the folder that holds it."""
+def test_ten_thousand_neighbours_cost_a_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is found by its name, of whatever form: the names of its neighbours are read, and nothing in them."""
     config = compose_one("train", [f"output_root={tmp_path}"])
     path = run_path(config)
     path.mkdir(parents=True)
 
-    def listed(*_: object) -> None:
-        raise AssertionError("the folder of runs was listed")
+    listed: list[Path] = []
+    scandir = os.scandir
 
-    for name in ("listdir", "scandir"):
-        monkeypatch.setattr(os, name, listed)
+    def listing(folder: Path) -> Any:
+        listed.append(Path(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", listing)
     assert run_path(config) == path
     assert open_run(config).status() == {"state": None}
+    assert set(listed) == {path.parent}
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", ".lock"])
