@@ -28,7 +28,7 @@ PAGES = {  # TensorBoard's own names: what must be on the page before it is take
 }
 VIEWS = {"custom_scalars": "&_smoothingWeight=0"}  # the curves as they are
 READY_SEC = 240.0  # a busy machine takes its time
-SETTLE_SEC = 8.0  # pictures and rows come one by one
+SETTLE_SEC = 20.0  # pictures and rows come one by one
 
 
 @contextmanager

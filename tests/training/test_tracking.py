@@ -19,7 +19,15 @@ from tensorboard.plugins.hparams.backend_context import Context
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.training.dashboard import CHARTS, telling_settings
 from upsample_lab.training.display import SHOW_ALL
-from upsample_lab.training.tracking import TRAIN_METRICS, VAL_METRICS, Tracker, read_metrics, write_columns
+from upsample_lab.training.tracking import (
+    ARTIFACTS,
+    TEST_METRICS,
+    TRAIN_METRICS,
+    VAL_METRICS,
+    Tracker,
+    read_metrics,
+    write_columns,
+)
 
 EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0, "histograms": 0}
 
@@ -194,5 +202,7 @@ def test_the_table_of_runs_has_the_seed_and_the_upsampler_first_and_no_column_th
         write_columns(tmp_path, grid)
         columns = experiment(tmp_path)
         assert [info.name for info in columns.hparam_infos] == ["seed", "upsample", "optim.lr", "upsample.kernel_size"]
-        assert [info.name.tag for info in columns.metric_infos][:2] == ["test/loss", "test/psnr_db"]
+        figures = [info.name.tag for info in columns.metric_infos]
+        assert figures[:3] == ["test/psnr_db", "test/ssim", "uniform/pattern_rms_levels"]
+        assert sorted(figures) == sorted({*TEST_METRICS, *ARTIFACTS})
     assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 1

@@ -30,7 +30,8 @@ ARTIFACTS = (*(f"uniform/{name}" for name in PATTERN), *(f"constant/{name}" for 
 VAL_METRICS = (*(f"val/{name}" for name in QUALITY), *ARTIFACTS)
 TEST_METRICS = tuple(f"test/{name}" for name in QUALITY)
 TIMES = ("speed/images_per_sec", "time_sec")  # the only values of metrics.jsonl that two equal runs may differ in
-HPARAM_METRICS = (*TEST_METRICS, *ARTIFACTS)  # all final figures
+HEADLINES = ("test/psnr_db", "test/ssim", "uniform/pattern_rms_levels", "test/flat_pattern_rms_levels", "test/loss")
+HPARAM_METRICS = tuple(dict.fromkeys((*HEADLINES, *TEST_METRICS, *ARTIFACTS)))  # all final; TensorBoard ticks five
 
 
 class Tracker:
