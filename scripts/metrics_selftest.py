@@ -17,7 +17,7 @@ from pathlib import Path
 
 from upsample_lab.cli.main import OneLineParser, guarded
 from upsample_lab.metrics.selftest.carriers import CARRIERS
-from upsample_lab.metrics.selftest.false_alarms import NULL_CASES, PATTERN_CASES, rejection_table, rejections
+from upsample_lab.metrics.selftest.false_alarms import NULL_CASES, PATTERN_CASES, draw_of, rejection_table, rejections
 from upsample_lab.metrics.selftest.recovery import broken_recoveries, recover, recovery_table
 from upsample_lab.metrics.selftest.report import broken_claims, claims_table, jpeg_traces, measure, measured_table
 from upsample_lab.settings import ConfigError
@@ -60,13 +60,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def measure_p_values(data_root: Path, set_count: int) -> int:
     """Print and publish both tables of `phase_p_value`; 2 when the images are not there."""
     tables = {"p-values-null": ("without a pattern", NULL_CASES), "p-values-pattern": ("pattern", PATTERN_CASES)}
+    try:
+        for case in (*NULL_CASES, *PATTERN_CASES):
+            draw_of(case.title, data_root)  # all images, before some minutes of work
+    except FileNotFoundError as error:
+        print(f"metrics_selftest: {error}", file=sys.stderr)
+        return 2
     for name, (first_column, cases) in tables.items():
-        try:
-            rows = {case: rejections(case, data_root, set_count) for case in cases}
-        except FileNotFoundError as error:
-            print(f"metrics_selftest: {error}", file=sys.stderr)
-            return 2
-        table = rejection_table(first_column, rows)
+        table = rejection_table(first_column, {case: rejections(case, data_root, set_count) for case in cases})
         print(f"{table}\n")
         replace_table(name, table)
     return 0
