@@ -12,8 +12,8 @@ from scipy import stats
 
 from upsample_lab.compare import statistics as ours
 from upsample_lab.compare.coverage import (
-    ALARM_CASES,
     ALARMS,
+    CASES,
     NOISES,
     alarm_rows,
     coverage,
@@ -336,6 +336,43 @@ def test_the_chance_of_classes_counts_every_way_to_deal_the_runs() -> None:
     assert ours.chance_of_classes(2, 3, 2) == pytest.approx(len(whole) / len(ways))
 
 
+@pytest.mark.parametrize("occurs", [(2, 0, 1), (3, 0, 1, 2), (3, 3, 0, 2), (2, 0, 1, 1)])
+def test_the_chance_of_a_split_among_others_is_that_of_every_way_to_deal(occurs: tuple[int, ...]) -> None:
+    """The worst of all sets that hold a split pair, each by going through all ways to deal out its occurrences."""
+    runs = max(occurs)
+    worst = 0.0
+    for size in range(2, len(occurs) + 1):
+        for block in itertools.combinations(occurs, size):
+            if runs not in block or 0 not in block:
+                continue
+            between = sum(0 < k < runs for k in block)
+            hits = every = 0
+            for chosen in itertools.combinations(range(size * runs), sum(block)):
+                counts = np.bincount(np.array(chosen) // runs, minlength=size)
+                every += 1
+                hits += runs in counts and 0 in counts and ((counts > 0) & (counts < runs)).sum() <= between
+            worst = max(worst, hits / every * (1 + (len(occurs) - size) // 2))
+    assert ours.chance_among_all(np.array(occurs), runs) == pytest.approx(min(1, worst))
+
+
+@pytest.mark.parametrize("occurs", [(5, 5, 5, 0, 0), (5, 0)])
+def test_clean_splits_are_as_probable_as_one_pair(occurs: tuple[int, ...]) -> None:
+    assert ours.chance_among_all(np.array(occurs), 5) == pytest.approx(2 / 252)
+
+
+def test_a_variant_that_is_none_in_some_runs_is_compared_without_logarithms() -> None:
+    """As in the flat areas of photographs: a run with exactly none would be an outlier among logarithms."""
+    random = np.random.default_rng(0)
+    values = random.lognormal(0.2, 0.15, (3, 5))
+    values[2] = (0.26, 0.0, 0.25, 0.26, 0.36)
+    judged = answers(values, LEVELS, 0, ALPHA)
+    pair = (judged.first == 0) & (judged.second == 2)
+    assert judged.shown[pair].all()
+    assert judged.mean[pair] == pytest.approx((values[0] - np.maximum(values[2], 0.01)).mean())
+    judged = answers(values[:2], LEVELS, 0, ALPHA)
+    assert judged.mean == pytest.approx(np.log(values[0] / values[1]).mean())
+
+
 LEVELS = Facts(higher_is_better=False, none_below=0.01, log_scale=True)
 
 
@@ -386,7 +423,7 @@ def test_two_questions_and_the_pooled_error_show_more_than_all_pairs() -> None:
 def test_the_page_has_what_the_command_measures(cell: tuple[str, int, int]) -> None:
     """Rows are repeated with the page's own number of cases, from the same seeds: stale ones differ."""
     page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
-    assert alarm_rows(ALARM_CASES)[cell]() in page
+    assert alarm_rows(CASES)[cell]() in page
     for name in ("coverage", "alarms", "unequal", "power"):
         table = page.partition(f"<!-- {name}: begin -->")[2].partition(f"<!-- {name}: end -->")[0]
         assert len(table.splitlines()) > 5, name

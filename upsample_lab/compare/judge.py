@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from upsample_lab.compare.questions import SPLIT, TESTED, Answers, Facts, answers, present, scaled
+from upsample_lab.compare.questions import SPLIT, TESTED, Answers, Facts, answers, on_log_scale, present, scaled
 from upsample_lab.compare.result import Cost, Difference, Estimate, Metric, Ranking
 from upsample_lab.compare.statistics import (
     Array,
@@ -39,6 +39,11 @@ class Values:
         return Facts(self.metric.higher_is_better, self.metric.none_below, self.metric.log_scale)
 
     @property
+    def is_ratio(self) -> bool:
+        """Whether ratios are compared, by logarithms."""
+        return on_log_scale(self.values, self.facts)
+
+    @property
     def scaled(self) -> Array:
         """On the metric's scale of comparison; values that are none are equal."""
         return scaled(self.values, self.facts)
@@ -50,16 +55,14 @@ class Values:
 
 
 def estimates_of(values: Values, confidence: float) -> dict[str, Estimate]:
-    """Mean and interval of each variant; on a logarithmic scale the geometric mean, but of what is none in all runs."""
-    (mean, std), (low, high) = spread(values.values), mean_interval(values.values, confidence)
-    if values.metric.log_scale:
-        some = present(values.values, values.facts).any(axis=1)
-        logarithmic = (spread(values.scaled)[0], *mean_interval(values.scaled, confidence))
-        with np.errstate(over="ignore"):
-            mean, low, high = (
-                np.where(some, np.exp(on_log), plain)
-                for on_log, plain in zip(logarithmic, (mean, low, high), strict=True)
-            )
+    """Mean and interval of each variant, on the scale of the comparison; of one that is none in all runs, as it is."""
+    some = present(values.values, values.facts).sum(axis=1) > 0
+    compared = np.where(some[:, None], values.scaled, values.values)
+    (mean, std), (low, high) = spread(compared), mean_interval(compared, confidence)
+    geometric = some & values.is_ratio
+    with np.errstate(over="ignore"):
+        mean, low, high = (np.where(geometric, np.exp(column), column) for column in (mean, low, high))
+    std = np.where(geometric, spread(values.values)[1], std)
     return {
         name: Estimate(
             float(mean[row]),
@@ -67,6 +70,7 @@ def estimates_of(values: Values, confidence: float) -> dict[str, Estimate]:
             float(low[row]),
             float(high[row]),
             dict(zip(values.seeds, map(float, values.values[row]), strict=True)),
+            bool(geometric[row]),
         )
         for row, name in enumerate(values.names)
     }
@@ -90,7 +94,7 @@ def _differences(values: Values, judged: Answers, resamples: Resamples, alpha: f
     boot_low, boot_high = bootstrap_interval(each, resamples, 1 - alpha)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = mean / std
-    smallest = math.log(RATIO_OF_INTEREST) if metric.log_scale else metric.smallest_of_interest
+    smallest = math.log(RATIO_OF_INTEREST) if values.is_ratio else metric.smallest_of_interest
     needed = [_seeds_needed(judged, place, smallest, count) for place in range(len(judged.first))]
     occurs = present(values.values, values.facts).sum(axis=1)
     for place, kind in enumerate(judged.kinds):
@@ -98,7 +102,7 @@ def _differences(values: Values, judged: Answers, resamples: Resamples, alpha: f
         tested = kind == TESTED
         numbers = [judged.mean, judged.low, judged.high, boot_low, boot_high]
         mean_, low, high, b_low, b_high = (float(column[place]) if tested else math.nan for column in numbers)
-        if metric.log_scale:
+        if values.is_ratio:
             mean_, low, high, b_low, b_high = map(_exp, (mean_, low, high, b_low, b_high))
         difference = Difference(
             metric=metric.key,
@@ -116,7 +120,7 @@ def _differences(values: Values, judged: Answers, resamples: Resamples, alpha: f
             verdict="",
             bootstrap_low=b_low,
             bootstrap_high=b_high,
-            is_ratio=metric.log_scale,
+            is_ratio=values.is_ratio,
             kind=kind,
             whole=kind == SPLIT and max(occurs[a], occurs[b]) == count,
         )

@@ -104,14 +104,17 @@ def print_comparison(comparison: Comparison) -> None:
         table.add_row(variant.name, *figures, f"{cost.parameters:,}", macs, latency)
     console.print(table)
     primary = comparison.metrics[0]
-    _print_differences(console.print, primary, comparison.differences[primary.key])
+    with_reference = "" if comparison.reference is None else f"all with {comparison.reference}, and "
+    asked = "every pair" if comparison.every_pair else f"{with_reference}the best with the rest"
+    _print_differences(console.print, primary, comparison.differences[primary.key], asked)
     for sentence in (*comparison.verdict, *(f"Note: {line}" for line in comparison.caveats)):
         console.print(sentence, markup=False)
 
 
-def _print_differences(say: Any, metric: Metric, differences: Sequence[Difference]) -> None:
+def _print_differences(say: Any, metric: Metric, differences: Sequence[Difference], asked: str) -> None:
     unshown = sum(not one.told_apart for one in differences)
-    say(f"{len(differences)} pairs by {metric.title}, {unshown} of them without a difference shown:", markup=False)
+    lead = f"{len(differences)} pairs by {metric.title} ({asked})"
+    say(f"{lead}, {unshown} of them without a difference shown:", markup=False)
     for one in differences[:SHOWN_DIFFERENCES]:
         say(f"  {one.verdict}", markup=False)
     if len(differences) > SHOWN_DIFFERENCES:
@@ -127,5 +130,8 @@ def _estimate(comparison: Comparison, metric: Metric, name: str) -> str:
         return "none"
     if math.isnan(estimate.low) or estimate.low == estimate.high:
         return shown(metric, estimate.mean)
+    if estimate.geometric:
+        ends = (shown(metric, end).removesuffix(metric.unit).rstrip() for end in (estimate.low, estimate.high))
+        return f"{shown(metric, estimate.mean)} ({' to '.join(ends)})"
     half = (estimate.high - estimate.low) / 2
     return f"{shown(metric, estimate.mean).removesuffix(metric.unit).rstrip()} ± {shown(metric, half)}"

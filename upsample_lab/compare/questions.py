@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from upsample_lab.compare.statistics import (
     Array,
+    chance_among_all,
     chance_of_split,
     corrected_intervals,
     holm,
@@ -41,9 +42,9 @@ class Facts:
 class Answers:
     """Arrays `[P]`, a place a pair, `first < second` being rows of the values.
 
-    `kinds` says how a pair was judged: TESTED by Student's t on the metric's scale (natural logarithms where it has
-    one); SPLIT where one of them is none in every run and the other is not, by the exact probability of that; NEITHER
-    where both are none. What only a test has is NaN elsewhere.
+    `kinds` says how a pair was judged: TESTED by Student's t, of natural logarithms where `on_log_scale`; SPLIT where
+    one of them is none in every run and the other is not, by the exact probability of that; NEITHER where both are
+    none. What only a test has is NaN elsewhere.
     """
 
     first: Indices
@@ -65,11 +66,20 @@ def present(values: Array, facts: Facts) -> NDArray[np.bool_]:
     return values >= (-math.inf if facts.none_below is None else facts.none_below)
 
 
+def on_log_scale(values: Array, facts: Facts) -> bool:
+    """Whether logarithms are compared: not where a variant is none in some of its runs alone, as none has no logarithm.
+
+    Whatever stood for none would then be far from the variant's other runs, and their spread would hide all else.
+    """
+    return facts.log_scale and bool(np.isin(present(values, facts).sum(axis=1), (0, values.shape[1])).all())
+
+
 def scaled(values: Array, facts: Facts) -> Array:
     """The values on the scale on which they are compared; what is none is equal, as it differs by rounding alone."""
+    log = on_log_scale(values, facts)
     if facts.none_below is not None:
         values = np.maximum(values, facts.none_below)
-    return np.log(np.maximum(values, np.finfo(np.float64).tiny)) if facts.log_scale else values
+    return np.log(np.maximum(values, np.finfo(np.float64).tiny)) if log else values
 
 
 def best_row(values: Array, facts: Facts) -> int:
@@ -92,11 +102,11 @@ def answers(values: Array, facts: Facts, reference: int | None, alpha: float, *,
     split = (occurs[first] > 0) != (occurs[second] > 0)
     chance = np.full(len(first), np.nan)
     chance[split] = chance_of_split(np.maximum(occurs[first], occurs[second])[split], runs)
-    # Where every variant is none in all runs or in no run, a split has its own probability, however many variants
-    # there are: see docs/statistics.md. Otherwise each pair might have split.
-    pure = bool(np.isin(occurs, (0, runs)).all())
+    whole = split & (np.maximum(occurs[first], occurs[second]) == runs)
     p_value = np.where(split, chance, p_value)
-    p_adjusted = np.where(split, np.minimum(1, chance * (1 if pure else len(first) + 1)), p_adjusted)
+    p_adjusted = np.where(split, np.minimum(1, chance * (len(first) + 1)), p_adjusted)
+    if whole.any():
+        p_adjusted[whole] = chance_among_all(occurs, runs)
     shown = p_adjusted < alpha  # NaN is not
     low, high = corrected_intervals(mean, error, freedom, level, shown)
     kept = np.logical_or.reduce(asked)

@@ -64,11 +64,12 @@ class Variant:
 class Estimate:
     """A metric of a variant over its seeds; the interval is that of the mean."""
 
-    mean: float  # the geometric one of a metric on a logarithmic scale, values below none taken as that
+    mean: float  # values that are none taken as the least that is not, but where all of them are none
     std: float  # sample standard deviation (n - 1); NaN for one seed
     low: float
     high: float
     values: Mapping[int, float]  # by seed
+    geometric: bool = False  # whether mean and interval are those of the logarithms
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ imported where it is needed, since help and errors must answer without waiting f
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,6 +134,55 @@ def chance_of_split(occurs: NDArray[np.integer[Any]], runs: int) -> Array:
     experiments", 1935, section 21. What a seed does to both variants alike makes it rarer still.
     """
     return np.array([min(1.0, 2 * math.comb(runs, int(k)) / math.comb(2 * runs, int(k))) for k in occurs])
+
+
+MOST_BLOCKED = 12  # variants up to which all sets of them are looked at
+
+
+def chance_among_all(occurs: NDArray[np.integer[Any]], runs: int) -> float:
+    """Adjusted probability of a whole split, one variant in all runs and another in none, among many: `[V] ->` share.
+
+    A closed test (Marcus, Peritz and Gabriel, Biometrika 63(3), 1976): a pair differs where every hypothesis is
+    rejected that makes it, and any others with it, equal. Of a set of equal variants occurrences are dealt out at
+    random; its statistic is how many variants have some and not all, and must have both others. Where it has none of
+    those to begin with, the pair by itself is the least improbable set. Otherwise other sets may split beside it, and
+    each adds its share (Bonferroni).
+    """
+    count, whole, none = len(occurs), int((occurs == runs).sum()), int((occurs == 0).sum())
+    mixed = [int(k) for k in occurs if 0 < k < runs]
+    if not mixed:
+        return 2 / math.comb(2 * runs, runs)
+    if count > MOST_BLOCKED:
+        return min(1.0, (math.comb(count, 2) + 1) * 2 / math.comb(2 * runs, runs))
+    some = {(0, 0)}  # how many of the mixed variants a set has, and their occurrences
+    for k in mixed:
+        some |= {(number + 1, total + k) for number, total in some}
+    worst = 0.0
+    for a, z, (number, total) in itertools.product(range(1, whole + 1), range(1, none + 1), some):
+        size = a + z + number
+        share = _chance_of_block(size, a * runs + total, number, runs)
+        worst = max(worst, share * (1 + (count - size) // 2))
+    return min(1.0, worst)
+
+
+def _chance_of_block(size: int, occurring: int, mixed: int, runs: int) -> float:
+    """How probable it is that some variant of a block has all runs, some none, and at most so many are in between."""
+    ways = 0
+    for a, z in itertools.product(range(1, size), repeat=2):
+        between = size - a - z
+        if 0 <= between <= mixed:
+            chosen = math.comb(size, a) * math.comb(size - a, z)
+            ways += chosen * _ways_between(between, occurring - a * runs, runs)
+    return ways / math.comb(size * runs, occurring)
+
+
+@cache
+def _ways_between(variants: int, occurring: int, runs: int) -> int:
+    """In how many ways occurrences fall to variants so that each has some and none has all."""
+    if variants == 0:
+        return int(occurring == 0)
+    rest = ((k, occurring - k) for k in range(1, min(runs - 1, occurring) + 1))
+    return sum(math.comb(runs, k) * _ways_between(variants - 1, left, runs) for k, left in rest)
 
 
 def chance_of_classes(occurring: int, variants: int, runs: int) -> float:

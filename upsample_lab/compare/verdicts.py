@@ -14,6 +14,8 @@ from upsample_lab.compare.statistics import chance_of_classes
 
 RATIO_OF_INTEREST = 2.0  # of figures that are compared by their ratio: twice as much
 
+MOST_LISTED = 6  # names in a sentence; of more, the first
+
 Values = Sequence[float] | NDArray[np.float64]
 
 
@@ -29,16 +31,22 @@ def difference_verdict(metric: Metric, pair: Difference, first: Values, second: 
         return f"{names} have the same {metric.title} with every seed."
     if not pair.shown:
         nothing = f"No difference in {metric.title} between {names} shown with {_seeds(seeds)}"
-        return f"{nothing}; {more_needed(metric, pair.more_seeds, seeds)}."
+        if seeds > 2 and (max(first) < min(second) or max(second) < min(first)):
+            better, worse = _turned(pair)
+            if (min(first) > max(second)) == metric.higher_is_better:
+                better, worse = worse, better
+            nothing += f", though every run of {better} is better than any of {worse}"
+        return f"{nothing}; {more_needed(metric, pair.more_seeds, seeds, pair.is_ratio)}."
     return _ratio(metric, pair, first, second) if pair.is_ratio else _difference(metric, pair)
 
 
 def _difference(metric: Metric, pair: Difference) -> str:
     better, worse = (pair.first, pair.second) if (pair.mean > 0) == metric.higher_is_better else _turned(pair)
     near, far = sorted((abs(pair.low), abs(pair.high)))
+    word = "weaker" if metric.kind == "artifact" else "better"
     of_interest = "" if abs(pair.mean) >= metric.smallest_of_interest else ", less than is of interest"
     return (
-        f"{better} has the better {metric.title} than {worse}, by {shown(metric, abs(pair.mean))} "
+        f"{better} has the {word} {metric.title} than {worse}, by {shown(metric, abs(pair.mean))} "
         f"({shown(metric, near) if near else 'above 0'} to {shown(metric, far)}){of_interest}."
     )
 
@@ -65,7 +73,7 @@ def _split(metric: Metric, pair: Difference, first: Values, second: Values) -> s
     where = "with its 1 seed" if seeds == 1 else where
     text = (
         f"{one} has a {metric.title} {where} ({shown(metric, min(with_it))} or more), {other} with none "
-        f"({shown(metric, max(none))} or less)"
+        f"({f'{shown(metric, max(none))} or less' if max(none) else 'exactly 0'})"
     )
     if pair.p_value >= 1:
         return f"{text}; {'one seed' if seeds == 1 else 'that'} says nothing of chance."
@@ -74,8 +82,8 @@ def _split(metric: Metric, pair: Difference, first: Values, second: Values) -> s
 
 
 def chance(probability: float) -> str:
-    """`1 time in 126`."""
-    return f"1 time in {round(1 / probability):,}" if probability > 1e-9 else "less than 1 time in 1,000,000,000"
+    """`once in 126`."""
+    return f"once in {round(1 / probability):,}" if probability > 1e-9 else "less than once in 1,000,000,000"
 
 
 def geometric_mean(metric: Metric, values: Values) -> float:
@@ -87,9 +95,9 @@ def _turned(pair: Difference) -> tuple[str, str]:
     return pair.second, pair.first
 
 
-def more_needed(metric: Metric, more: int | None, seeds: int) -> str:
+def more_needed(metric: Metric, more: int | None, seeds: int, is_ratio: bool) -> str:
     """How many more seeds would be needed to see the smallest difference of interest."""
-    smallest = "one having twice as much" if metric.log_scale else shown(metric, metric.smallest_of_interest)
+    smallest = "one having twice as much" if is_ratio else shown(metric, metric.smallest_of_interest)
     if seeds < 2:
         return "at least one more is needed to tell anything"
     if more is None:
@@ -173,7 +181,7 @@ def _quality(
     largest = None if any(count is None for count in more) else max(count for count in more if count is not None)
     return (
         f"{lead}, but no difference from {_listed(others)} is shown with {_seeds(seeds)}; "
-        f"{more_needed(metric, largest, seeds)}."
+        f"{more_needed(metric, largest, seeds, with_best[tested[0]].is_ratio)}."
     )
 
 
@@ -253,8 +261,8 @@ def _cost(
 
 
 def _listed(names: Sequence[str]) -> str:
-    if len(names) > 4:
-        return f"{', '.join(names[:3])} and {len(names) - 3} others"
+    if len(names) > MOST_LISTED:
+        return f"{', '.join(names[: MOST_LISTED - 1])} and {len(names) - MOST_LISTED + 1} others"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from upsample_lab.compare.catalogue import artifact_of, is_none, ratio
+from upsample_lab.compare.catalogue import artifact_of, is_none, ratio, shown
 from upsample_lab.compare.result import Comparison, Difference, Estimate, Metric
 
 NONE = "–"  # where there is no figure
@@ -121,7 +121,7 @@ def estimate_cell(estimate: Estimate | None, metric: Metric) -> Cell:
     text = metric_value(metric, estimate.mean)
     if text == NO_PATTERN:
         return Cell(text, f"≤ {number(max(estimate.values.values()), metric.digits, tiny=True)}", float(estimate.mean))
-    alone = math.isnan(estimate.std) or metric.log_scale  # a geometric mean has no spread to both sides alike
+    alone = math.isnan(estimate.std) or estimate.geometric  # a geometric mean has no spread to both sides alike
     spread = "" if alone else f" ± {number(estimate.std, metric.digits, tiny=True)}"
     low = max(0.0, estimate.low) if min(estimate.values.values()) >= 0 else estimate.low
     return Cell(text + spread, interval(low, estimate.high, metric.digits), float(estimate.mean))
@@ -288,6 +288,17 @@ def measured(comparison: Comparison) -> list[tuple[str, str]]:
     ]
 
 
+def _note_on_levels(comparison: Comparison) -> str:
+    """What the means of skewed figures are, and what none is."""
+    estimates = [(m, e) for m in comparison.metrics for e in comparison.estimates.get(m.key, {}).values()]
+    geometric = any(estimate.geometric for _, estimate in estimates)
+    floors = {metric.none_below: metric for metric, estimate in estimates if is_none(metric, estimate.mean)}
+    note = " Means of figures in levels without a ± are geometric." if geometric else ""
+    for floor, metric in floors.items():
+        note += f" None: every run is below {shown(metric, floor or 0.0)}, which rounding could leave."
+    return note
+
+
 def table_note(comparison: Comparison) -> str:
     """How to read the table of results."""
     seeds = plural(len(comparison.seeds), "seed")
@@ -295,8 +306,7 @@ def table_note(comparison: Comparison) -> str:
         return "One seed: no spread and no interval can be given. MACs are multiply-accumulates, forward, one image."
     level = f"{comparison.confidence:.0%}".replace("%", " %")
     note = f"Mean ± standard deviation over {seeds}, and the {level} interval of the mean."
-    if any(metric.log_scale for metric in comparison.metrics):
-        note += " Of figures in levels the mean is geometric, and none is less than a run's rounding could leave."
+    note += _note_on_levels(comparison)
     remarks = {standing(comparison, m, v.name) for m in comparison.metrics for v in comparison.variants}
     if TIED in remarks:
         note += " Tied: no difference from the best was shown."
