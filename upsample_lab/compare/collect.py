@@ -34,7 +34,8 @@ STANDING_CAVEATS = (
     "The seeds stand for what chance does to a training, by initial weights and the order of the images. They do not "
     "stand for other datasets, models or training budgets, of which nothing is shown here.",
     "Intervals and p-values are Student's; for few seeds they rest on differences that are roughly normal or at least "
-    "symmetric (docs/statistics.md has the measured coverage). Where a variant leaves nothing in any run, they are exact.",
+    "symmetric (docs/statistics.md has the measured coverage). Where a variant leaves nothing in any run, the "
+    "probability is exact.",
 )
 
 

@@ -197,7 +197,7 @@ def coverage_table(cases: int) -> str:
     return "\n".join(lines)
 
 
-CASES = 10_000  # of a row of the page's tables, some of which a test repeats
+CASES = 1000  # of a row of the page's tables of alarms and power, some of which a test repeats
 ZERO = Facts(False, 0.01, True)
 
 
