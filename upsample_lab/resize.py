@@ -25,8 +25,6 @@ where that is above 1, its weights are normalised, and ``a = -½``, as in Pillow
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -36,10 +34,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.utils._python_dispatch import _disable_current_modes
 
 from upsample_lab.conv import followed_by_a_tool, own_tensor, under_a_mode, without_autocast
 from upsample_lab.conv.checks import as_int
+from upsample_lab.conv.kept import Kept
 
 MODES = ("nearest", "bilinear", "bicubic")
 BICUBIC_A = -0.75
@@ -241,19 +239,17 @@ def taps_at(position: float, kernel: Kernel) -> Taps:
     return tuple((k, kernel.weight(position - k)) for k in range(first, first + 2 * kernel.reach))
 
 
-_phase_taps: dict[tuple[int, Kernel], tuple[Taps, ...]] = {}  # numbers, no tensors: nobody's, whoever made them
+_phase_taps: Kept[tuple[Taps, ...]] = Kept(REMEMBERED)  # numbers, no tensors: nobody's, whoever made them
 
 
 def phase_taps(scale: int, kernel: Kernel) -> tuple[Taps, ...]:
     """For each output phase r, the offsets d and weights of ``y[s·i + r] = Σ_d w_d u[i + d]``."""
-    key = (scale, kernel)
-    if (kept := _phase_taps.get(key)) is not None:
-        return kept
-    all_taps = (taps_at((phase + 0.5) / scale - 0.5, kernel) for phase in range(scale))
-    phases = tuple(tuple(tap for tap in taps if tap[1] != 0) for taps in all_taps)
-    if not torch.compiler.is_compiling():
-        _keep(_phase_taps, key, phases)
-    return phases
+
+    def make() -> tuple[Taps, ...]:
+        all_taps = (taps_at((phase + 0.5) / scale - 0.5, kernel) for phase in range(scale))
+        return tuple(tuple(tap for tap in taps if tap[1] != 0) for taps in all_taps)
+
+    return _phase_taps.get((scale, kernel), make)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -285,10 +281,7 @@ def nearest_matrix(size: int, scale: int) -> Tensor:
     return torch.eye(size, dtype=torch.float64).repeat_interleave(scale, 0)
 
 
-_matrices: dict[tuple[object, ...], Tensor] = {}
-_keeping = threading.Lock()
-if hasattr(os, "register_at_fork"):  # another thread may have held it when this one forked
-    os.register_at_fork(after_in_child=_keeping._at_fork_reinit)  # type: ignore[attr-defined]
+_matrices: Kept[Tensor] = Kept(REMEMBERED)
 
 
 def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) -> Tensor:
@@ -300,23 +293,7 @@ def remembered(make: Callable[..., Tensor], *arguments: Hashable, like: Tensor) 
     if under_a_mode():
         return make(*arguments).to(like.device, like.dtype)
     key = (make, arguments, like.dtype, like.device)
-    if (kept := _matrices.get(key)) is not None:
-        return kept
-    with torch.inference_mode(False):  # else one first used in inference could not be trained through later
-        if torch.compiler.is_compiling():
-            return make(*arguments).to(like.device, like.dtype)
-        with _disable_current_modes(), torch.device("cpu"):  # whatever the default device: from "meta" none is moved
-            matrix = make(*arguments).to(like.device, like.dtype)
-    _keep(_matrices, key, matrix)
-    return matrix
-
-
-def _keep(kept: dict[Any, Any], key: Hashable, value: Any) -> None:
-    """Add an entry, and forget the oldest beyond `REMEMBERED`; from any thread."""
-    with _keeping:
-        while len(kept) >= REMEMBERED:
-            del kept[next(iter(kept))]
-        kept[key] = value
+    return _matrices.get(key, lambda: make(*arguments).to(like.device, like.dtype))
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from upsample_lab.conv import conv2d, conv_matrix, conv_transpose2d, matrix
+from upsample_lab.conv.kept import Kept
 
 SHAPES = [
     ("plain", (1, 1, 3, 3), (4, 4), {}),
@@ -90,11 +91,10 @@ def test_what_conv2d_refuses_has_no_matrix(arguments, named) -> None:
 
 
 def test_kept_entries_are_bounded_and_hold_no_weights(monkeypatch) -> None:
-    monkeypatch.setattr(matrix, "_KEPT", {})
-    monkeypatch.setattr(matrix, "_MAX_KEPT_BYTES", 3 * 8 * 100)
+    monkeypatch.setattr(matrix, "_KEPT", Kept(3 * 8 * 100, matrix._KEPT._size))
     for size in range(3, 9):
         x = torch.randn(1, 1, size, size)
         for weight in (torch.randn(1, 1, 3, 3), torch.randn(1, 1, 3, 3)):
             torch.testing.assert_close(conv2d(x, weight, algorithm="matrix"), F.conv2d(x, weight))
-        kept = sum(entries.rows.numel() for entries in matrix._KEPT.values())
+        kept = sum(entries.rows.numel() for entries in matrix._KEPT._values.values())
         assert len(matrix._KEPT) == 1 or kept <= 100

@@ -3,8 +3,9 @@
 To be read in this order: `geometry` (where a tap falls), `definition` (three loops over taps), `algorithms` (the three
 readings of one trilinear form), `autograd` (whose derivatives are each other), then one file an algorithm: `matrix`,
 `im2col`, `zero_insert`, `polyphase`, and `blocks`, the fast one; `native` calls PyTorch's. `functional`, `checks`,
-`layout` and `modules` give them torch's face; `hardware` says what the processor can do. `arithmetic` counts: sizes,
-receptive fields, parameters, multiplications, and which layers invert which.
+`layout` and `modules` give them torch's face, `followed` and `ordinary` under its tools. `kept` keeps what is worked
+out once; `hardware` says what the processor can do. `arithmetic` counts: sizes, receptive fields, parameters,
+multiplications, and which layers invert which.
 """
 
 from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS

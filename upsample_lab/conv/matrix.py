@@ -17,19 +17,16 @@ are looked up again at every call.
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 from .checks import as_int, as_pair, check_conv2d
 from .followed import under_a_mode
 from .geometry import Geometry, Pair
+from .kept import Kept
 
 MAX_MATRIX_BYTES = 2 << 30
 """Memory that one convolution matrix may take, in bytes, unless the caller says otherwise."""
@@ -207,7 +204,7 @@ def _check_memory(count: int, weight_shape: tuple[int, ...], size: Pair, max_byt
         )
 
 
-_KEPT: dict[tuple[object, ...], Entries] = {}
+_KEPT: Kept[Entries] = Kept(_MAX_KEPT_BYTES, lambda entries: 3 * 8 * entries.rows.numel())
 
 
 def _kept_entries(
@@ -221,21 +218,4 @@ def _kept_entries(
 
     if torch.compiler.is_compiling() or type(x) is not Tensor or under_a_mode():
         return make()  # a traced tensor must not outlive its trace
-    return _keep((tuple(weight_shape), size, output_size, g, x.device, transposed), make)
-
-
-_keeping = threading.Lock()
-if hasattr(os, "register_at_fork"):  # another thread may have held it when this one forked
-    os.register_at_fork(after_in_child=_keeping._at_fork_reinit)  # type: ignore[attr-defined]
-
-
-def _keep(key: tuple[object, ...], make: Callable[[], Entries]) -> Entries:
-    if (kept := _KEPT.get(key)) is not None:
-        return kept
-    with torch.inference_mode(False), _disable_current_modes():  # what is kept serves everyone
-        made = make()
-    with _keeping:
-        _KEPT[key] = made
-        while len(_KEPT) > 1 and sum(3 * 8 * entries.rows.numel() for entries in _KEPT.values()) > _MAX_KEPT_BYTES:
-            del _KEPT[next(iter(_KEPT))]
-    return made
+    return _KEPT.get((tuple(weight_shape), size, output_size, g, x.device, transposed), make)

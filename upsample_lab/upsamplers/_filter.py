@@ -20,6 +20,7 @@ pixel, so what the convolution should not have seen is taken away again: along e
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +29,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from upsample_lab.conv import Conv2d, conv2d, conv_transpose2d, transformed_or_traced
-from upsample_lab.resize import Kernel, axis_weights, interpolation_matrix, nearest_matrix, remembered
+from upsample_lab.conv.kept import Kept
+from upsample_lab.resize import REMEMBERED, Kernel, axis_weights, interpolation_matrix, nearest_matrix, remembered
 from upsample_lab.upsamplers._taps import tap_matrices
 
 TWIN = {"native": "native", "custom": "custom", "im2col": "col2im", "matrix": "matrix"}
@@ -59,16 +61,18 @@ def as_interpolation(make: Callable[..., Tensor], arguments: tuple[Hashable, ...
         return None
     kernel = arguments[1]
     assert isinstance(kernel, Kernel)
-    if (kernel, scale) not in _interpolations:
-        reached = range(-kernel.reach * scale, (kernel.reach + 1) * scale)
-        weights = {d: kernel.weight((d + 0.5) / scale - 0.5) for d in reached}
-        inside = [d for d, weight in weights.items() if weight]
-        h = tuple(weights[d] for d in range(inside[0], inside[-1] + 1))
-        _interpolations[kernel, scale] = Interpolation(scale, inside[0], h, kernel)
-    return _interpolations[kernel, scale]
+    return _interpolations.get((kernel, scale), partial(_interpolation, kernel, scale))
 
 
-_interpolations: dict[tuple[Kernel, int], Interpolation] = {}
+def _interpolation(kernel: Kernel, scale: int) -> Interpolation:
+    reached = range(-kernel.reach * scale, (kernel.reach + 1) * scale)
+    weights = {d: kernel.weight((d + 0.5) / scale - 0.5) for d in reached}
+    inside = [d for d, weight in weights.items() if weight]
+    h = tuple(weights[d] for d in range(inside[0], inside[-1] + 1))
+    return Interpolation(scale, inside[0], h, kernel)
+
+
+_interpolations: Kept[Interpolation] = Kept(REMEMBERED)
 
 
 def convolve_filtered(input: Tensor, weight: Tensor, conv: Conv2d, interpolation: Interpolation) -> Tensor:
