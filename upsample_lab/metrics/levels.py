@@ -96,13 +96,13 @@ def pattern_levels(images: ImageArray, period: int) -> Pattern:
         size = values.shape[axis]
         margin = max(0, min(size // 4 - (period + 1) // 2, (size - 2 * period) // 2)) // period * period
         values = values.narrow(axis, margin, size - 2 * margin)
-    means = phase_means(without_shading(values, period), period)
-    return _of_means(means, period)
+    return set_pattern_levels(phase_means(without_shading(values, period), period), period)
 
 
 def set_pattern_levels(means: Tensor, period: int) -> Pattern:
-    """The pattern of which the phase means `[C, period, period]` are known, such as that of a whole set's residual."""
-    return _of_means(means, period)
+    """The pattern of which the phase means `[…, period, period]` are known, such as that of a whole set's residual."""
+    span = means.amax(dim=(-2, -1)) - means.amin(dim=(-2, -1))
+    return _pattern(_new_energies(means, period).flatten(0, -2).mean(dim=0), float(span.max()), period)
 
 
 def _pattern(energies: Tensor, span: float, period: int) -> Pattern:
@@ -110,11 +110,6 @@ def _pattern(energies: Tensor, span: float, period: int) -> Pattern:
     new = energies.tolist()
     by_period = {short: LEVELS * max(0.0, part) ** 0.5 for short, part in zip(periods_of(period), new, strict=True)}
     return Pattern(LEVELS * max(0.0, sum(new)) ** 0.5, LEVELS * span, by_period)
-
-
-def _of_means(means: Tensor, period: int) -> Pattern:
-    span = means.amax(dim=(-2, -1)) - means.amin(dim=(-2, -1))
-    return _pattern(_new_energies(means, period).flatten(0, -2).mean(dim=0), float(span.max()), period)
 
 
 def _new_energies(means: Tensor, period: int) -> Tensor:
