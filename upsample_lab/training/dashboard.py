@@ -67,9 +67,7 @@ def hparams_columns(configs: Sequence[TrainConfig], metrics: tuple[str, ...]) ->
     rows = [telling_settings(config) for config in configs]
     shown: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        of_the_upsampler = name.startswith(
-            "upsample."
-        )  # which others do not have; elsewhere None stands for the default
+        of_the_upsampler = name.startswith("upsample.")  # others do not have it; elsewhere None stands for the default
         column = [row.get(name) for row in rows if name in row or not of_the_upsampler]
         if name in LEADING or any(value != column[0] for value in column):
             shown[name] = column[0] if len({type(value) for value in column}) == 1 else str(column[0])
