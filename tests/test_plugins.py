@@ -146,6 +146,7 @@ def test_own_parts_are_in_the_help_and_in_the_nearest_matches(command: Command) 
         (MINE.replace('"tent"', '"deconv"'), "plugins=[mine]", "is a part of the package; take another name"),
         (MINE.replace('"upsample", "tent"', '"upsampel", "tent"'), "plugins=[mine]", "did you mean upsample?"),
         (MINE.replace("float = 1.0", "float"), "plugins=[mine]", "the option sharpness has no default"),
+        (None, "hydra.searchpath=[pkg://mine]", "must be folders"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_told_in_one_line(
@@ -187,3 +188,22 @@ def test_own_variants_and_presets_are_found_in_a_folder_of_the_users(
     assert "trainer.max_steps=1 " in page.stdout
     missing = command("train", "--config-dir=nowhere")
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_a_class_that_does_not_take_its_options_is_told_in_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        MINE.replace("*, sharpness, kernel_size", "*, sharpness").replace("kernel_size=3", "")
+    )
+    answer = command("train", "plugins=[mine]", "upsample=tent", "data=squares", "model=one_stage")
+    assert (answer.returncode, answer.stderr.count("\n")) == (2, 1), answer.stderr
+    assert "upsample=tent: mine.Tent and its options: " in answer.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_information_is_told_of_own_variants_too(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "own" / "upsample" / "deconv").mkdir(parents=True)
+    variant = tmp_path / "own" / "upsample" / "deconv" / "wide.yaml"
+    variant.write_text("# a wide kernel\ndefaults: [/upsample/deconv@_here_, _self_]\nkernel_size: 8\n")
+    answer = command("train", "--config-dir=own", "upsample=deconv/wide", "--cfg", "job")
+    assert answer.returncode == 0, answer.stderr
+    assert "kernel_size: 8" in answer.stdout

@@ -114,14 +114,22 @@ def made(part: Part, *arguments: Any, options: Any, **context: Any) -> Any:
     """A part's object: its class called with `arguments`, its options, and what of `context` it has arguments for.
 
     Options that the package adds (`fold`, a model's `widths`) are passed only to a class that has arguments for them.
+    Raises `ConfigError` where the class does not take its own options, or wants an argument that nobody gives.
     """
-    parameters = inspect.signature(part.make).parameters
+    signature = inspect.signature(part.make)
+    parameters = signature.parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     values = {item.name: getattr(options, item.name) for item in dataclasses.fields(options)}
     del values["name"]
     own = type(options).own_names
     passed = {key: value for key, value in values.items() if key in own or takes_all or key in parameters}
     passed |= {key: value for key, value in context.items() if key in parameters}
+    try:
+        signature.bind(*arguments, **passed)
+    except TypeError as error:
+        raise ConfigError(
+            f"{part.kind}={part.name}: {part.module}.{part.make.__name__} and its options: {error}"
+        ) from None
     return part.make(*arguments, **passed)
 
 

@@ -63,7 +63,7 @@ def compose_one(config_name: str, words: Sequence[str]) -> Any:
 
 def compose_unchecked(config_name: str, words: Sequence[str]) -> DictConfig:
     """The same before its values are checked as a whole: a required key may still be missing. Raises `ConfigError`."""
-    words = _prepared(words)
+    words = prepared(words)
     overrides = [_parse(word, config_name) for word in words]
     for override in overrides:
         if override.is_sweep_override():
@@ -73,7 +73,7 @@ def compose_unchecked(config_name: str, words: Sequence[str]) -> DictConfig:
 
 def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
     """Every configuration of a sweep, checked, in the order of Hydra's sweeper. Raises `ConfigError`."""
-    words = _prepared(words)
+    words = prepared(words)
     overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in words]}
     sweep = {**_preset_sweep(config_name, list(overrides.values())), **overrides}
     axes = [list(_axis(override, config_name)) for override in sweep.values()]
@@ -112,7 +112,7 @@ def command_words(config_name: str, config: Any) -> list[str]:
 
 def hydra_settings(config_name: str, words: Sequence[str]) -> DictConfig:
     """Hydra's own settings, such as the launcher's, with these words. Raises `ConfigError`."""
-    words = _prepared(words)
+    words = prepared(words)
     points = _first_points([_parse(word, config_name) for word in words], config_name)
     return _base(config_name, tuple(points.groups.items()), points.hydra).hydra
 
@@ -144,7 +144,7 @@ def value_word(value: Any) -> str:
 CONFIG_DIR_FLAGS = ("--config-dir", "-cd")
 
 
-def _prepared(words: Sequence[str]) -> list[str]:
+def prepared(words: Sequence[str]) -> list[str]:
     """The words without the flags that name a folder of the user's own configurations, which is looked into from now
     on, as are plugins. Raises `ConfigError` where either cannot be found."""
     load_plugins(words)
@@ -156,9 +156,10 @@ def _prepared(words: Sequence[str]) -> list[str]:
             folder = value if equals else next(waiting, "")
             add_config_dir(folder, f"{flag} {folder}".rstrip())
         elif flag == "hydra.searchpath":
-            for folder in value.strip("[]'\"").split(","):
-                if not folder.startswith("pkg:"):
-                    add_config_dir(folder.strip("'\" ").removeprefix("file://"), word)
+            for folder in (part.strip("'\" ") for part in value.strip("[]'\"").split(",")):
+                if folder.startswith("pkg:"):
+                    raise ConfigError(f"{word}: must be folders, such as [file://my_configs]; {folder} is a package")
+                add_config_dir(folder.removeprefix("file://"), word)
         else:
             kept.append(word)
     return kept
@@ -196,7 +197,7 @@ def _quoted(word: str) -> str:
 
 def quoted_words(config_name: str, words: Sequence[str]) -> list[str]:
     """The words as Hydra's own parser reads them. Raises `ConfigError`."""
-    return [_parse(word, config_name).input_line or word for word in _prepared(words)]
+    return [_parse(word, config_name).input_line or word for word in prepared(words)]
 
 
 def _axis(override: Override, config_name: str) -> Iterator[Override]:
@@ -273,13 +274,18 @@ def _hydra_set_aside() -> Iterator[None]:
         hydra.hydra = outer
 
 
-@cache
 def _base(config_name: str, groups: tuple[tuple[str, str], ...], hydra_words: tuple[str, ...] = ()) -> DictConfig:
     """The configuration with its groups chosen and no value changed, Hydra's own node included."""
-    words = [*own_config_words(), *hydra_words, *(f"{group}={choice}" for group, choice in groups)]
+    return _composed(
+        config_name, (*own_config_words(), *hydra_words, *(f"{group}={choice}" for group, choice in groups))
+    )
+
+
+@cache
+def _composed(config_name: str, words: tuple[str, ...]) -> DictConfig:
     try:
         with _hydra_set_aside(), initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
-            return compose(config_name, overrides=words, return_hydra_config=True)
+            return compose(config_name, overrides=list(words), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).partition("Config search path")[0]
         raise ConfigError(f"{' '.join(words)}: {' '.join(reason.split())}") from None

@@ -15,7 +15,7 @@ from typing import Any
 
 import hydra
 
-from upsample_lab.cli.compose import compose_unchecked, own_config_words, value_word
+from upsample_lab.cli.compose import compose_unchecked, own_config_words, prepared, value_word
 from upsample_lab.config import TrainConfig
 from upsample_lab.settings import CONFIG_DIR
 
@@ -31,7 +31,8 @@ def informs(config_name: str, words: Sequence[str]) -> bool:
     """
     if not any(word.split("=")[0] in INFORMATIONAL_FLAGS for word in words):
         return False
-    compose_unchecked(config_name, [word for word in words if "=" in word and not word.startswith("-")])
+    settings = prepared(words)  # which takes the flags that name configurations of the user's
+    compose_unchecked(config_name, [word for word in settings if "=" in word and not word.startswith("-")])
     return True
 
 
@@ -41,7 +42,10 @@ def launch(config_name: str, task: Callable[[Any], Any], words: Sequence[str], *
     Whatever goes wrong in them is raised as it is.
     """
     flags = ["--multirun"] if multirun else []
-    arguments, sys.argv = sys.argv, [sys.argv[0], *flags, *own_config_words(), *words]
+    words = prepared(words)
+    settings = [word for word in words if "=" in word and not word.startswith("-")]
+    flags += [word for word in words if word not in settings]  # first: argparse takes no settings on both sides of one
+    arguments, sys.argv = sys.argv, [sys.argv[0], *flags, *own_config_words(), *settings]
     try:
         with _errors_raised():
             hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(task)()
