@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,17 @@ def test_a_link_out_of_the_output_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other name").symlink_to(root)
     (root / "default").unlink()
     open_run(compose_one("train", [f"output_root={tmp_path / 'other name'}"]))  # the root itself may be one
+
+
+def test_the_name_of_a_process_that_was_killed_after_completion_is_cleared(
+    train: Callable[..., int], tmp_path: Path
+) -> None:
+    """By the next command, which finds the run complete; the name of a living process stays."""
+    assert train() == 0
+    (run,) = (path for path in (tmp_path / "out" / "default").iterdir() if path.is_dir())
+    plant(run, replace(Holder.this_process(), pid=a_dead_process()))
+    assert train() == 0
+    assert not (run / ".holder").exists()
+    plant(run, Holder.this_process())
+    assert train() == 0
+    assert (run / ".holder").exists()

@@ -14,7 +14,7 @@ from upsample_lab.config import TrainConfig, check_values, load_option
 from upsample_lab.runs.data_files import files_digest
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.display import Display
-from upsample_lab.training.lock import RunHeld
+from upsample_lab.training.lock import Holder, RunHeld
 from upsample_lab.training.ranks import read_ranks
 from upsample_lab.training.run import (
     COMPLETE,
@@ -108,7 +108,16 @@ def _finished(config: TrainConfig, display: Display) -> Outcome | None:
     done = _outcome_of(run)
     if done is not None:
         check_before_start(config, run, display.warn)
+        _clear_after_a_kill(run)
     return done
+
+
+def _clear_after_a_kill(run: RunDirectory) -> None:
+    """What a process leaves behind that was killed between a run's completion and its own end: its name."""
+    holder = Holder.read(run.path / ".holder")
+    if holder is not None and holder.is_gone:
+        with suppress(ConfigError), run.locked():  # nobody's directory to write to, or another was quicker: as well
+            pass
 
 
 def _outcome_of(run: RunDirectory) -> Outcome | None:
