@@ -141,7 +141,7 @@ class Training:
         progress, trainer = self.progress, self.trainer
         resume_step = progress.step if self.resumed else None
         with (
-            Tracker(self.directory.path, resume_step) if self.world.is_writer else SilentTracker() as tracker,
+            self.tracker(resume_step) as tracker,
             self.display.progress(self.steps, progress.step),
             explained(self) if self.world.size == 1 else nullcontext(),  # of several processes one may fail alone
         ):
@@ -165,6 +165,11 @@ class Training:
                 self.display.stepped(progress.step)
                 stop.check()
             return self.world.on_writer(lambda: self.finish(tracker))
+
+    def tracker(self, resume_step: int | None) -> Tracker:
+        if not self.world.is_writer:
+            return SilentTracker()
+        return Tracker(self.directory.path, resume_step, trained=resume_step == self.steps)
 
     def checkpoint_is_due(self) -> bool:
         every = self.trainer.checkpoint_every_steps

@@ -40,15 +40,17 @@ class Tracker:
     `resume_step` is the step of the checkpoint that the run goes on from, or None at its start: what was reported
     after it is cut off `metrics.jsonl` and hidden in TensorBoard, since it will be reported again. `repaired` says in
     one line what could not be read of `metrics.jsonl`, as a crash may leave its last line; empty where all could.
+
+    `trained` is whether that step is the last one, so that figures on the test set may be in TensorBoard already, at
+    that very step: after one kill, or after several, of which the last came before `metrics.jsonl` had them again.
     """
 
-    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+    def __init__(self, folder: Path, resume_step: int | None = None, *, trained: bool = False) -> None:
         file = folder / "metrics.jsonl"
         lines, unreadable = _read_lines(file)
         _keep(file, lines, resume_step)
         self.repaired = "" if resume_step is None else _repair_note(file, len(lines), unreadable)
-        was_tested = resume_step is not None and any("test/loss" in line for line in lines)
-        self._shown = tags_at(folder, resume_step or 0, "test/") if was_tested else set()
+        self._shown = tags_at(folder, resume_step or 0, "test/") if trained else set()
         self._lines = Appending(file)
         self._board = EventFile(folder, purge_step=0 if resume_step is None else resume_step + 1)
 
