@@ -160,6 +160,16 @@ def test_a_plugin_that_cannot_be_used_is_told_in_one_line(
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_run_of_other_images_of_a_plugin_is_refused(command: Command, tmp_path: Path) -> None:
+    words = ["plugins=[mine]", "upsample=nearest", "data=squares", "model=one_stage", "trainer.max_steps=1"]
+    assert command("train", *words).returncode == 0
+    assert "complete already" in command("train", *words).stdout
+    (tmp_path / "mine.py").write_text(MINE.replace("= 255", "= 200"))
+    refused = command("train", *words)
+    assert refused.returncode == 2
+    assert "was complete on other images of squares" in refused.stderr
+
+
 def test_a_run_of_a_plugin_that_is_not_at_hand_is_told_and_nothing_imported(command: Command, tmp_path: Path) -> None:
     trained = command(
         "train", "plugins=[mine]", "upsample=tent", "data=squares", "model=one_stage", "trainer.max_steps=1"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from upsample_lab.config import TrainConfig
+from upsample_lab.registry import PARTS
 from upsample_lab.runs.data_files import files_digest
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.files import read_json
@@ -25,7 +26,8 @@ class OtherData(ConfigError):
 def check_before_start(config: TrainConfig, run: RunDirectory, warn: Warn) -> None:
     """Raise `OtherData` where `run` has results, or a state to resume from, of other images than `config` names.
 
-    Its files are compared by what the file system knows of them, and read where that differs. Where the images are not
+    Its files are compared by what the file system knows of them, and read where that differs; a plugin's images are
+    always read, since nobody else knows what they are made of. Where the images are not
     there any more, or the run kept no digest of its own, a line says so and the run counts as the same.
     """
     if not _has_something(run):
@@ -33,7 +35,7 @@ def check_before_start(config: TrainConfig, run: RunDirectory, warn: Warn) -> No
     kept = _kept(run)
     if not kept.get("digest"):
         warn(_no_digest(run))
-    elif kept.get("files") is None or kept["files"] != files_digest(config.data):
+    elif kept.get("files") is None or kept["files"] != files_digest(config.data) or config.data.name in PARTS["data"]:
         sets = _images(_key(config), config.data)
         if isinstance(sets, str):
             warn(f"{run.path.name}: its images cannot be compared with those that it was trained on ({sets})")
