@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from upsample_lab.conv import ConvTranspose2d, without_autocast
+from upsample_lab.conv.checks import as_pair
+from upsample_lab.conv.geometry import Pair
 from upsample_lab.resize import remembered
 from upsample_lab.upsamplers._channels import matching_channels
 from upsample_lab.upsamplers._tools import of_batches
@@ -125,15 +127,24 @@ def bilinear_kernel(kernel_size: int, scale: int) -> Tensor:
     return tent[:, None] * tent
 
 
-def phase_projection(kernel_size: int, scale: int) -> Tensor:
-    """The orthogonal projection `[k², k²]` of flattened kernels onto those whose s² phases have the same sum.
+def phase_projection(kernel_size: int | Pair, scale: int | Pair, dilation: int | Pair = 1) -> Tensor:
+    """The orthogonal projection `[k_h·k_w, k_h·k_w]` of flattened kernels onto those whose phases have the same sum.
 
     Phase p has `n_p` taps and the sum `G_p`. The nearest kernel adds `(G - G_p)/n_p` to each of them, where
     `G = Σ_p G_p/n_p / Σ_p 1/n_p` makes the sum of the squared changes, `Σ_p (G - G_p)²/n_p`, smallest.
+
+    Raises ValueError where a phase has no tap, as with a kernel that is shorter than the stride.
     """
-    taps = torch.arange(kernel_size) % scale
-    phase = (scale * taps[:, None] + taps).flatten()
-    member = (phase[:, None] == torch.arange(scale**2)).to(torch.float64)  # [k², s²]
+    sides, steps, apart = (as_pair("kernel", pair) for pair in (kernel_size, scale, dilation))
+    if any(len({tap * d % s for tap in range(k)}) < s for k, s, d in zip(sides, steps, apart, strict=True)):
+        (high, wide), (down, right) = sides, steps
+        raise ValueError(
+            f"a kernel of {high} x {wide} with stride {down} x {right} and dilation {apart[0]} x {apart[1]} leaves "
+            "output pixels without weights: no kernel of this size answers a constant evenly"
+        )
+    rows, columns = (torch.arange(k) * d % s for k, s, d in zip(sides, steps, apart, strict=True))
+    phase = (steps[1] * rows[:, None] + columns).flatten()
+    member = (phase[:, None] == torch.arange(steps[0] * steps[1])).to(torch.float64)  # [k_h·k_w, s_h·s_w]
     mean_of_phase = member / member.sum(0)
-    common = mean_of_phase.sum(1, keepdim=True) / (1 / member.sum(0)).sum()  # [k², 1]: the weights of G
-    return torch.eye(kernel_size**2, dtype=torch.float64) + (common - member) @ mean_of_phase.T
+    common = mean_of_phase.sum(1, keepdim=True) / (1 / member.sum(0)).sum()  # [k_h·k_w, 1]: the weights of G
+    return torch.eye(sides[0] * sides[1], dtype=torch.float64) + (common - member) @ mean_of_phase.T
