@@ -71,9 +71,9 @@ def sweep(words: list[str], grid: list[TrainConfig]) -> int:
     from upsample_lab.cli.job import sweep_job
     from upsample_lab.cli.launchers import check_reachable, in_process
     from upsample_lab.cli.sweep import StoppingWorkers, fixed_places, launch
+    from upsample_lab.cli.sweep_report import plan_line, report_sweep
     from upsample_lab.training.display import Display
     from upsample_lab.training.session import check_data_each, with_available_data_each
-    from upsample_lab.training.sweep_report import plan_line, report_sweep
 
     launcher = hydra_settings("train", words).launcher
     check_reachable(launcher)

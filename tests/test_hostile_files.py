@@ -19,11 +19,11 @@ from tests.conftest import load_script
 from upsample_lab.cli.main import run_script
 from upsample_lab.config import read_train_config
 from upsample_lab.data import load_images
+from upsample_lab.runs import checkpoint
+from upsample_lab.runs.checkpoint import DamagedCheckpoint
+from upsample_lab.runs.directory import RunDirectory
+from upsample_lab.runs.journal import read_reports
 from upsample_lab.settings import CONFIG_DIR, ConfigError
-from upsample_lab.training import checkpoint
-from upsample_lab.training.checkpoint import DamagedCheckpoint
-from upsample_lab.training.run import RunDirectory
-from upsample_lab.training.tracking import read_metrics
 
 
 class Planted:
@@ -130,14 +130,14 @@ def test_a_planted_configuration_is_refused(tmp_path: Path, kind: str, capsys: p
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["status.json", "summary.json", "metrics.jsonl", ".holder"])
 def test_a_planted_record_counts_as_none(tmp_path: Path, kind: str, name: str) -> None:
-    from upsample_lab.training.lock import Holder
+    from upsample_lab.runs.lock import Holder
 
     witness = tmp_path / "witness"
     (tmp_path / name).write_bytes(hostile(kind, witness))
     run = RunDirectory(tmp_path)
     assert run.status() == {"state": None}
     assert run.summary() is None
-    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    assert read_reports(tmp_path) == []
     assert Holder.read(tmp_path / ".holder") is None
     assert not witness.exists()
 
@@ -155,7 +155,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, name: str, what: str)
     run = RunDirectory(tmp_path)
     assert run.status() == {"state": None}
     assert run.summary() is None
-    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    assert read_reports(tmp_path) == []
     with pytest.raises(ConfigError):
         read_train_config(tmp_path / "config.yaml")
 

@@ -17,7 +17,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from tests.conftest import ROOT, TINY
-from upsample_lab.training.tracking import TIMES, read_metrics
+from upsample_lab.runs.journal import TIMES, read_reports
 
 MARK = "UPSAMPLE_LAB_TEST_MARK"  # in the environment of a sweep and of all that it starts
 PATIENCE_SEC = 600.0  # on a machine that is busy; nothing below waits so long where all is well
@@ -137,7 +137,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def _result(run: Path) -> dict[str, Any]:
-    lines = read_metrics(run / "metrics.jsonl")
+    lines = read_reports(run)
     steps = [line["step"] for line in lines if "train/loss" in line]
     assert steps == list(range(1, STEPS + 1)), f"{run.name}: a step is missing, or there twice"
     summary = json.loads((run / "summary.json").read_text())

@@ -8,13 +8,13 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from upsample_lab.training.tracking import TIMES, read_metrics
+from upsample_lab.runs.journal import TIMES, read_reports
 
 
 def result(run: Path) -> dict[str, Any]:
     """Summary, metrics and weights of a complete run, bit for bit, without what it took in seconds."""
     summary = json.loads((run / "summary.json").read_text())
-    metrics = read_metrics(run / "metrics.jsonl")
+    metrics = read_reports(run)
     weights = {name: load_file(run / "checkpoints" / f"{name}.safetensors") for name in ("last", "best")}
     return {
         "summary": {key: value for key, value in summary.items() if key != "seconds"},

@@ -82,8 +82,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 def watch(moments: Moments, folder: str) -> None:
     """Let every moment of this process pass by `moments`; `folder` holds the files that matter."""
-    from upsample_lab.training import checkpoint
-    from upsample_lab.training.files import Appending
+    from upsample_lab.runs import checkpoint
+    from upsample_lab.runs.files import Appending
     from upsample_lab.training.loop import Training
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -139,7 +139,8 @@ def serve() -> None:
     from upsample_lab.cli.compose import compose_one
     from upsample_lab.cli.main import guarded
     from upsample_lab.data.glyphs import make_glyphs
-    from upsample_lab.training import capsule, determinism, evaluation, loop, session, space  # noqa: F401
+    from upsample_lab.runs import provenance  # noqa: F401
+    from upsample_lab.training import determinism, evaluation, loop, session, space  # noqa: F401
 
     main = load_script("train").main
     compose_one("train", ["data=glyphs"])  # so that no child looks for Hydra's plugins again

@@ -20,8 +20,9 @@ from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import run_script
 from upsample_lab.config import EvaluateConfig
 from upsample_lab.metrics import QualityMeter
-from upsample_lab.training.run import RunDirectory, run_path
-from upsample_lab.training.tracking import TEST_METRICS, TRAIN_METRICS, VAL_METRICS, read_metrics
+from upsample_lab.runs.directory import RunDirectory, run_path
+from upsample_lab.runs.journal import read_reports
+from upsample_lab.training.tracking import TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 
 Train = Callable[..., int]
 STEPS, STEPS_PER_EPOCH = 20, 10  # 200 glyphs less 32 for validation, 16 a batch, 2 epochs
@@ -76,7 +77,7 @@ OF_A_PATTERN = (
 
 def test_metric_names_stay(train: Train, tmp_path: Path) -> None:
     assert train() == 0
-    lines = read_metrics(only_run(tmp_path) / "metrics.jsonl")
+    lines = read_reports(only_run(tmp_path))
     names = {name for line in lines for name in line}
     single = {f"{of}p{period}_rms_levels" for of in OF_A_PATTERN for period in (2, 4)}
     single |= {f"uniform/grey{grey}_rms_levels" for grey in (0, 64, 128, 192, 255)}
@@ -98,7 +99,7 @@ def test_metric_names_stay(train: Train, tmp_path: Path) -> None:
 
 def test_the_loss_falls(train: Train, tmp_path: Path) -> None:
     assert train("trainer.epochs=6") == 0
-    losses = [line["train/loss"] for line in read_metrics(only_run(tmp_path) / "metrics.jsonl") if "train/loss" in line]
+    losses = [line["train/loss"] for line in read_reports(only_run(tmp_path)) if "train/loss" in line]
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -269,7 +270,7 @@ def test_settings_that_train(train: Train, tmp_path: Path, words: list[str]) -> 
 
 
 def validations(run: Path) -> list[int]:
-    return [line["step"] for line in read_metrics(run / "metrics.jsonl") if "val/loss" in line]
+    return [line["step"] for line in read_reports(run) if "val/loss" in line]
 
 
 def test_validations_by_steps_come_beside_those_by_epochs_and_change_no_weight(train: Train, tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def test_validations_by_steps_come_beside_those_by_epochs_and_change_no_weight(t
     for every in ("null", "5"):
         assert train(f"trainer.validate_every_steps={every}", f"experiment.name=every-{every}") == 0
         (run,) = (path for path in (tmp_path / "out" / f"every-{every}").iterdir() if path.is_dir())
-        lines = read_metrics(run / "metrics.jsonl")
+        lines = read_reports(run)
         curves[every] = [(line["step"], line["train/loss"]) for line in lines if "train/loss" in line]
         epochs = {0, STEPS // 2, STEPS}
         assert validations(run) == sorted(epochs if every == "null" else epochs | set(range(0, STEPS, 5)))
@@ -291,7 +292,7 @@ def test_every_way_to_convolve_trains_alike(train: Train, tmp_path: Path) -> Non
     for conv in ("native", "custom", "matrix"):
         assert train(f"conv={conv}", f"experiment.name={conv}", "trainer.log_every_steps=1") == 0
         (run,) = (path for path in (tmp_path / "out" / conv).iterdir() if path.is_dir())
-        lines = read_metrics(run / "metrics.jsonl")
+        lines = read_reports(run)
         curves[conv] = [line["train/loss"] for line in lines if "train/loss" in line]
     assert len(curves["native"]) == STEPS
     assert curves["custom"] == pytest.approx(curves["native"], rel=1e-4)

@@ -17,9 +17,10 @@ from tests.training.results import result
 from tests.training.test_kills import SHORT
 from upsample_lab.cli.main import guarded
 from upsample_lab.models import ConvolutionalAutoencoder
-from upsample_lab.training import checkpoint, space
+from upsample_lab.runs import checkpoint
+from upsample_lab.runs.journal import read_reports
+from upsample_lab.training import space
 from upsample_lab.training.loop import Training
-from upsample_lab.training.tracking import read_metrics
 
 Train = Callable[..., int]
 STEPS = 14
@@ -113,7 +114,7 @@ def test_bad_numbers_name_step_module_and_last_good_checkpoint(
     assert saved is not None
     assert saved[1]["step"] == good
     assert checkpoint.all_finite(saved[0])
-    assert max(line["step"] for line in read_metrics(run / "metrics.jsonl")) < step
+    assert max(line["step"] for line in read_reports(run)) < step
     err = capsys.readouterr().err
     assert reason in err
     assert "Traceback" not in err
@@ -248,7 +249,7 @@ def test_a_disk_that_turns_read_only_stops_the_run(
     train: Train, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], whole: Path
 ) -> None:
     monkeypatch.setattr(space, "check_space", lambda *_: None)
-    from upsample_lab.training.files import Appending
+    from upsample_lab.runs.files import Appending
 
     def refuse(*_: object) -> None:
         raise OSError(30, os.strerror(30), str(small_disk))

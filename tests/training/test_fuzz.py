@@ -16,13 +16,13 @@ from upsample_lab.cli.compose import compose_one
 from upsample_lab.config import TrainConfig, check_values, load_option
 from upsample_lab.data import load_images
 from upsample_lab.models import build_model
+from upsample_lab.runs.directory import RunDirectory
 from upsample_lab.runs.identity import digest, run_name
 from upsample_lab.settings import ConfigError, Rule, choices, rule_of
 from upsample_lab.training.determinism import reproducibly
 from upsample_lab.training.device import MEMORY_FORMATS, Where
 from upsample_lab.training.display import Display
 from upsample_lab.training.loop import Parts, Training
-from upsample_lab.training.run import RunDirectory
 
 EXAMPLES = 30
 LARGEST = 12  # of any size: a step has to be short

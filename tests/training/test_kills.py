@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.runs.test_checkpoint import TENSORS
 from tests.training.results import result
 from tests.training.sittings import Moments, SittingServer, watch
-from tests.training.test_checkpoint import TENSORS
-from upsample_lab.training import checkpoint
+from upsample_lab.runs import checkpoint
 
 SHORT = (
     "data=glyphs",

@@ -24,13 +24,13 @@ from tests.conftest import ROOT, TINY
 from tests.training.results import result
 from tests.training.test_end_to_end import only_run
 from upsample_lab.data import BatchLoader
+from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
+from upsample_lab.runs.journal import TIMES, read_reports
+from upsample_lab.runs.lock import RunHeld
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
-from upsample_lab.training.lock import RunHeld
 from upsample_lab.training.parallel import SHARED_ERRORS, World, check_parts, own_device, own_part
 from upsample_lab.training.ranks import Ranks, read_ranks
 from upsample_lab.training.sums import NotFinite, TrainingFailed
-from upsample_lab.training.tracking import TIMES, read_metrics
 
 Train = Callable[..., int]
 HANG_SEC = 600
@@ -150,7 +150,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(train: Train, tmp
     assert train("trainer.log_every_steps=1", "experiment.name=whole") == 0
     curves = []
     for folder in (run, tmp_path / "out" / "whole" / run.name):
-        lines = [line for line in read_metrics(folder / "metrics.jsonl") if "train/loss" in line]
+        lines = [line for line in read_reports(folder) if "train/loss" in line]
         curves.append([{name: value for name, value in line.items() if name not in TIMES} for line in lines])
     assert len(curves[0]) == len(curves[1]) == 20
     for line, expected in zip(*curves, strict=True):

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.conftest import load_script
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import guarded
-from upsample_lab.training.run import run_path
+from upsample_lab.runs.directory import run_path
 
 SMALL = ["model.widths=[4]", "model.latent_channels=2", "trainer.batch_size=8", "trainer.epochs=1", "trainer.threads=1"]
 

@@ -17,6 +17,7 @@ from tensorboard.plugins.hparams import api_pb2, get_experiment
 from tensorboard.plugins.hparams.backend_context import Context
 
 from upsample_lab.cli.compose import compose_one
+from upsample_lab.runs.journal import read_reports
 from upsample_lab.training.dashboard import CHARTS, telling_settings
 from upsample_lab.training.display import SHOW_ALL
 from upsample_lab.training.tracking import (
@@ -25,7 +26,6 @@ from upsample_lab.training.tracking import (
     TRAIN_METRICS,
     VAL_METRICS,
     Tracker,
-    read_metrics,
     write_columns,
 )
 
@@ -66,7 +66,7 @@ def test_both_hold_the_same(tmp_path: Path) -> None:
         for step in (1, 2, 3):
             tracker.report(step, {"train/loss": step / 8}, time_sec=0.5)
         tracker.image("reconstructions", np.zeros((4, 5, 3), np.uint8), 3)
-    assert [(line["step"], line["train/loss"]) for line in read_metrics(tmp_path / "metrics.jsonl")] == [
+    assert [(line["step"], line["train/loss"]) for line in read_reports(tmp_path)] == [
         (1, 0.125),
         (2, 0.25),
         (3, 0.375),
@@ -87,7 +87,7 @@ def test_a_resumed_run_reports_each_step_once(tmp_path: Path) -> None:
         for step in range(4, 8):
             tracker.report(step, {"train/loss": 2.0}, time_sec=0)
     expected = [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0), (6, 2.0), (7, 2.0)]
-    assert [(line["step"], line["train/loss"]) for line in read_metrics(tmp_path / "metrics.jsonl")] == expected
+    assert [(line["step"], line["train/loss"]) for line in read_reports(tmp_path)] == expected
     assert [(event.step, event.value) for event in board(tmp_path).Scalars("train/loss")] == expected
 
 
@@ -96,7 +96,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again_from_nothing(tmp_
         with Tracker(tmp_path) as tracker:
             for step in (0, 1):
                 tracker.report(step, {"val/loss": loss}, time_sec=0)
-    assert [line["val/loss"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [2.0, 2.0]
+    assert [line["val/loss"] for line in read_reports(tmp_path)] == [2.0, 2.0]
     assert [(event.step, event.value) for event in board(tmp_path).Scalars("val/loss")] == [(0, 2.0), (1, 2.0)]
 
 
@@ -106,14 +106,14 @@ def test_a_run_killed_after_its_last_report_has_its_test_figures_once(tmp_path: 
         tracker.report(5, {"test/loss": 1.0}, time_sec=0)
     with Tracker(tmp_path, resume_step=5) as tracker:
         tracker.report(5, {"test/loss": 1.0}, time_sec=0)
-    names = [set(line) - {"step", "time_sec"} for line in read_metrics(tmp_path / "metrics.jsonl")]
+    names = [set(line) - {"step", "time_sec"} for line in read_reports(tmp_path)]
     assert names == [{"val/loss"}, {"test/loss"}]
 
 
 def test_a_torn_last_line_is_repaired(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1}\n{"step": 2}\n{"step": 3, "val/ps')
-    assert [line["step"] for line in read_metrics(file)] == [1, 2]
+    assert [line["step"] for line in read_reports(tmp_path)] == [1, 2]
     with Tracker(tmp_path, resume_step=2):
         pass
     assert [json.loads(line) for line in file.read_text().splitlines()] == [{"step": 1}, {"step": 2}]

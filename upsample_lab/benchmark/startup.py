@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from statistics import median
 
 from upsample_lab.benchmark.table import Table
 from upsample_lab.benchmark.timing import machine, peak_memory_mib
+from upsample_lab.runs.journal import read_reports
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 SETTINGS = ("data.fallback=null", "trainer.max_steps=20", "trainer.log_every_steps=1")
@@ -83,8 +83,4 @@ def first_step(words: tuple[str, ...]) -> tuple[float, float]:
 
 
 def _has_stepped(folder: Path) -> bool:
-    for file in folder.glob("*/*/metrics.jsonl"):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if '"train/loss"' in line and "step" in json.loads(line):
-                return True
-    return False
+    return any("train/loss" in report for run in folder.glob("*/*") for report in read_reports(run))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from upsample_lab.conv import has_fast_bf16
-from upsample_lab.training.capsule import processor_name
+from upsample_lab.runs.provenance import processor_name
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

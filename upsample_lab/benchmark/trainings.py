@@ -11,10 +11,10 @@ from upsample_lab.cli.compose import compose_one
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import ImageSets
 from upsample_lab.models import build_model
+from upsample_lab.runs.directory import RunDirectory
 from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
 from upsample_lab.training.display import Display
 from upsample_lab.training.loop import Parts, Training
-from upsample_lab.training.run import RunDirectory
 
 MNIST_SHAPE = (1, 28, 28)
 HELD_OUT = 64  # validation and test images: none of them is looked at here

@@ -108,7 +108,7 @@ def _stop_with_parent() -> None:
 
 def _attempt(config: TrainConfig, display: Display) -> Outcome | None:
     """The run's outcome; None, with one line, where it could not even begin."""
-    from upsample_lab.training.lock import RunHeld
+    from upsample_lab.runs.lock import RunHeld
     from upsample_lab.training.same_data import OtherData
 
     try:
@@ -126,8 +126,8 @@ def _attempt(config: TrainConfig, display: Display) -> Outcome | None:
 
 def _mark_failed(config: TrainConfig, reason: str, trace: str | None) -> None:
     """Leave the cause in the run's directory, where the sweep's report, on whatever machine, finds it."""
-    from upsample_lab.training.files import write_text
-    from upsample_lab.training.run import FAILED, RunDirectory, run_path
+    from upsample_lab.runs.directory import FAILED, RunDirectory, run_path
+    from upsample_lab.runs.files import write_text
 
     directory = RunDirectory(run_path(config))
     print(f"failed: {reason}  {directory.path}", file=sys.stderr, flush=True)

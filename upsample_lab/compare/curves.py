@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from upsample_lab.compare.catalogue import curve_key
 from upsample_lab.compare.result import Curve, Metric
 from upsample_lab.compare.statistics import Array, mean_interval
+from upsample_lab.runs.journal import read_reports
 
 SPEED = "speed/images_per_sec"
 
@@ -30,22 +30,13 @@ def read_history(folder: Path, keys: Sequence[str]) -> History:
     """The reports of `metrics.jsonl`; what cannot be read of it is left out, as the curves decide nothing."""
     curves: dict[str, dict[int, float]] = {key: {} for key in keys}
     speeds = []
-    try:
-        text = (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    for line in text.splitlines():
-        try:
-            report = json.loads(line)
-            step = int(report["step"])
-        except (ValueError, KeyError, TypeError):
-            continue
+    for report in read_reports(folder):
         if SPEED in report:
             speeds.append(report[SPEED])
         for key in keys:
             value = report.get(key)
             if isinstance(value, int | float) and math.isfinite(value):
-                curves[key][step] = float(value)
+                curves[key][report["step"]] = float(value)
     return History(curves, statistics.median(speeds) if speeds else None)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from upsample_lab.compare.catalogue import is_none, shown
 from upsample_lab.compare.result import Comparison, Difference, Metric
+from upsample_lab.runs.files import write_text
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.files import write_text
 
 PIPE_COLUMNS = 160
 SHOWN_DIFFERENCES = 15

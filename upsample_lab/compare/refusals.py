@@ -11,17 +11,10 @@ from typing import Any
 from upsample_lab.compare.result import Run
 from upsample_lab.compare.variants import Group, differing_keys
 from upsample_lab.runs.identity import flat_deciding
+from upsample_lab.runs.provenance import TRAINING_CODE
 from upsample_lab.settings import ConfigError, pasted, show
 
-TRAINING_PATHS = (  # what decides a training besides its config.yaml, which is compared value by value
-    "upsample_lab/conv",
-    "upsample_lab/data",
-    "upsample_lab/metrics",
-    "upsample_lab/models",
-    "upsample_lab/resize.py",
-    "upsample_lab/training",
-    "upsample_lab/upsamplers",
-)
+TRAINING_PATHS = tuple(f"upsample_lab/{part}" for part in TRAINING_CODE)
 FILES_NAMED = 3
 
 

@@ -17,7 +17,7 @@ from upsample_lab.data.glyphs import make_glyphs
 from upsample_lab.data.image_folder import FolderSettings, load_image_folder
 from upsample_lab.data.loader import BatchLoader, eval_batches
 from upsample_lab.data.mnist import FASHION_MNIST, MNIST, load_idx, prepare_idx
-from upsample_lab.data.sets import DataError, ImageSets, Source, dataset_digest, split_sets
+from upsample_lab.data.sets import DataError, ImageSets, Source, dataset_digest, image_facts, split_sets
 from upsample_lab.registry import PARTS, Part, made
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Prepared",
     "dataset_digest",
     "eval_batches",
+    "image_facts",
     "load_images",
     "prepare",
 ]

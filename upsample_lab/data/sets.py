@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -90,3 +90,9 @@ def dataset_digest(sets: ImageSets) -> str:
             continue
         digest.update(part.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def image_facts(sets: ImageSets, files: str) -> dict[str, Any]:
+    """What a run's capsule keeps of its images; `files` is the state of the files that they were read from."""
+    counts = {part: len(getattr(sets, part)) for part in ("train", "validation", "test")}
+    return {"name": sets.name, "digest": dataset_digest(sets), "files": files, **counts, "notes": list(sets.notes)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -35,6 +35,12 @@ def use_threads(count: int | None) -> None:
     """Threads of one operation on the CPU, of this whole process: `trainer.threads`; None leaves them alone."""
     if count is not None:
         torch.set_num_threads(count)
+
+
+def machine_facts(device: torch.device) -> dict[str, Any]:
+    """What a run's capsule keeps of how it was computed."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {"threads": torch.get_num_threads(), "device": str(device), "gpu": gpu}
 
 
 def slow_precision(precision: str, device: torch.device) -> str | None:

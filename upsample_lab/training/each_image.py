@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from upsample_lab.metrics import regional_squared_error
-from upsample_lab.training import checkpoint
+from upsample_lab.runs import checkpoint
 
 SHOWN_IMAGES = 32
 SHOWN_BYTES = 8 * 2**20  # of originals, and as many of outputs: 32 images of 256 x 256 in colour, 2 of 1024 x 1024

@@ -15,11 +15,12 @@ from upsample_lab.data import DataError, ImageSets, eval_batches, load_images, p
 from upsample_lab.metrics import QualityMeter
 from upsample_lab.models import Autoencoder, build_model
 from upsample_lab.registry import PARTS, Part
+from upsample_lab.runs import checkpoint
+from upsample_lab.runs.directory import RunDirectory
+from upsample_lab.runs.files import replacing
 from upsample_lab.settings import ConfigError, option_values
-from upsample_lab.training import checkpoint
 from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, place
 from upsample_lab.training.each_image import EachImage
-from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import reconstruction_loss
 from upsample_lab.training.patterns import (
     artifact_pictures,
@@ -29,7 +30,6 @@ from upsample_lab.training.patterns import (
     uniform_outputs,
 )
 from upsample_lab.training.pictures import reconstruction_grid
-from upsample_lab.training.run import RunDirectory
 from upsample_lab.training.same_data import changed_since
 from upsample_lab.training.sums import TrainingFailed
 

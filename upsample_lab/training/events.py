@@ -18,7 +18,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from upsample_lab.training.files import Appending
+from upsample_lab.runs.files import Appending
 
 PREFIX = "events.out.tfevents."
 

@@ -17,13 +17,14 @@ from upsample_lab.config import TrainConfig
 from upsample_lab.data import BatchLoader, ImageSets
 from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder, decoder_parameter_count, macs_per_image
 from upsample_lab.models.distributed_norm import share_statistics
-from upsample_lab.training import checkpoint
+from upsample_lab.runs import checkpoint
+from upsample_lab.runs.directory import RunDirectory
+from upsample_lab.runs.files import replacing
 from upsample_lab.training.device import Where, place
 from upsample_lab.training.diagnosis import explained
 from upsample_lab.training.display import Display
 from upsample_lab.training.each_image import EachImage
 from upsample_lab.training.evaluation import evaluate
-from upsample_lab.training.files import replacing
 from upsample_lab.training.losses import objective
 from upsample_lab.training.memory import keep_freed_memory
 from upsample_lab.training.optimizer import make_optimizer
@@ -36,7 +37,6 @@ from upsample_lab.training.patterns import (
     uniform_outputs,
 )
 from upsample_lab.training.pictures import kernel_grid, reconstruction_grid
-from upsample_lab.training.run import RunDirectory
 from upsample_lab.training.schedule import learning_rate, total_steps, validates_at
 from upsample_lab.training.stopping import StopRequest
 from upsample_lab.training.sums import Sums, TrainingFailed

@@ -22,8 +22,8 @@ from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]  
 from torch.distributed.rendezvous import rendezvous
 
 from upsample_lab.config import TrainerOptions
+from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from upsample_lab.training.ranks import Ranks
 from upsample_lab.training.stopping import SIGNALS, StopRequest
 from upsample_lab.training.sums import TrainingFailed

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from upsample_lab.config import TrainConfig
 from upsample_lab.registry import PARTS
 from upsample_lab.runs.data_files import files_digest
+from upsample_lab.runs.directory import COMPLETE, RunDirectory
+from upsample_lab.runs.files import read_json
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.files import read_json
-from upsample_lab.training.run import COMPLETE, RunDirectory
 
 if TYPE_CHECKING:  # files that were not touched need no torch
     from upsample_lab.data import ImageSets

@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from upsample_lab.config import TrainConfig, check_values, load_option
 from upsample_lab.runs.data_files import files_digest
-from upsample_lab.settings import ConfigError
-from upsample_lab.training.display import Display
-from upsample_lab.training.lock import Holder, RunHeld
-from upsample_lab.training.ranks import read_ranks
-from upsample_lab.training.run import (
+from upsample_lab.runs.directory import (
     COMPLETE,
     FAILED,
     INTERRUPTED,
@@ -26,6 +22,10 @@ from upsample_lab.training.run import (
     open_run,
     run_path,
 )
+from upsample_lab.runs.lock import Holder, RunHeld
+from upsample_lab.settings import ConfigError
+from upsample_lab.training.display import Display
+from upsample_lab.training.ranks import read_ranks
 from upsample_lab.training.same_data import check_before_start, check_loaded
 from upsample_lab.training.stopping import Interrupted
 
@@ -196,7 +196,7 @@ def _guarded(
     config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str, files: str
 ) -> Outcome:
     """Train, and turn whatever ends the training into an outcome and the run's status."""
-    from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
+    from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
     from upsample_lab.training.parallel import PeerLost
     from upsample_lab.training.sums import TrainingFailed
 
@@ -240,7 +240,7 @@ def _told(error: OSError) -> str:
 
 def _last_good(run: RunDirectory) -> str:
     """Where a failed run can go on from."""
-    from upsample_lab.training.checkpoint import DamagedCheckpoint, load_last
+    from upsample_lab.runs.checkpoint import DamagedCheckpoint, load_last
 
     try:
         saved = load_last(run.checkpoints)
@@ -258,9 +258,10 @@ def first_line(error: BaseException) -> str:
 def _train(
     config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str, files: str
 ) -> Outcome:
-    from upsample_lab.training.capsule import capsule
-    from upsample_lab.training.device import slow_precision
-    from upsample_lab.training.files import write_json
+    from upsample_lab.data import image_facts
+    from upsample_lab.runs.files import write_json
+    from upsample_lab.runs.provenance import capsule
+    from upsample_lab.training.device import machine_facts, slow_precision
     from upsample_lab.training.loop import Training
 
     slow = slow_precision(config.trainer.precision, parts.where.device)
@@ -277,7 +278,8 @@ def _train(
     run.set_status(RUNNING)
     run.write_config(config)
     if world.is_writer:
-        write_json(run.path / "capsule.json", capsule(parts.where.device, parts.images, command, files))
+        content = capsule(command, machine_facts(parts.where.device), image_facts(parts.images, files))
+        write_json(run.path / "capsule.json", content)
     figures = Training(config, parts, run, display, world).run(world.stop)
     summary = {
         "data": parts.images.name,

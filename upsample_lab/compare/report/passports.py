@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from upsample_lab.compare.result import Comparison, Variant
-from upsample_lab.training.files import read_json, replacing, write_json
+from upsample_lab.runs.files import read_json, replacing, write_json
 
 FOLDER = "passports"
 FORMAT = 2  # of the kept files; another number measures all again

@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from upsample_lab.runs.files import read_json, temporary_beside
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.files import read_json, temporary_beside
 
 try:
     import fcntl

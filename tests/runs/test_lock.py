@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from upsample_lab.cli.compose import compose_one
+from upsample_lab.runs import lock
+from upsample_lab.runs.directory import RunDirectory, open_run, run_path
+from upsample_lab.runs.lock import Holder, RunHeld, held
 from upsample_lab.settings import ConfigError
-from upsample_lab.training import lock
-from upsample_lab.training.lock import Holder, RunHeld, held
-from upsample_lab.training.run import RunDirectory, open_run, run_path
 
 ELSEWHERE = Holder("elsewhere", "another boot", 4242, "token")
 

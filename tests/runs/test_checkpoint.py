@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from upsample_lab.training import checkpoint
-from upsample_lab.training.checkpoint import DamagedCheckpoint, MissingCheckpoint
+from upsample_lab.runs import checkpoint
+from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
 
 TENSORS = {
     "model.weight": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),

@@ -1,4 +1,7 @@
-"""Checkpoints: tensors in safetensors files, which hold no code, with a checksum over every byte that matters."""
+"""Checkpoints: tensors in safetensors files, which hold no code, with a checksum over every byte that matters.
+
+PyTorch is imported when a tensor is read or written, not before.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
-from torch import Tensor, nn
+from upsample_lab.runs.files import replacing, sync_file
 
-from upsample_lab.training.files import replacing, sync_file
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 START_AGAIN = "run.mode=fresh starts again beside this run"
@@ -36,6 +37,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) ->
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    from safetensors.torch import save as serialize
+
     stored = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(state), sort_keys=True)
     path.write_bytes(serialize(stored, metadata={"state": text, "sha256": _checksum(stored, text)}))
@@ -46,6 +49,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises `MissingCheckpoint` where there is none, `DamagedCheckpoint` where it cannot be trusted.
     """
+    from safetensors import SafetensorError, safe_open
+
     if not path.is_file():
         raise MissingCheckpoint(f"{path}: no such checkpoint; the run has not come that far")
     try:
@@ -68,6 +73,8 @@ def _state(text: str) -> dict[str, Any]:
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    import torch
+
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -133,5 +140,7 @@ def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str
 
 def all_finite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether no number among the model's weights and statistics is NaN or infinite; waits for the device."""
+    import torch
+
     checks = [tensor.isfinite().all() for name, tensor in tensors.items() if name.startswith("model.")]
     return bool(torch.stack(checks).all()) if checks else True

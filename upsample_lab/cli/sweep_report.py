@@ -13,9 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upsample_lab.config import TrainConfig
-from upsample_lab.training.display import CURVES, SHOW_ALL, print_results, result_console
-from upsample_lab.training.lock import RunHeld
-from upsample_lab.training.run import (
+from upsample_lab.runs.directory import (
     COMPLETE,
     FAILED,
     INTERRUPTED,
@@ -24,6 +22,8 @@ from upsample_lab.training.run import (
     attempts,
     run_path,
 )
+from upsample_lab.runs.lock import RunHeld
+from upsample_lab.training.display import CURVES, SHOW_ALL, print_results, result_console
 
 HELD, NOT_STARTED = "held by another process", "not started"
 GOING_ON = {  # state before the sweep: what the sweep does with such a run

@@ -6,24 +6,24 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from upsample_lab.data import ImageSets, dataset_digest
 from upsample_lab.registry import plugin_files
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pillow", "tensorboard", "safetensors")
-TRAINING_PARTS = ("conv", "data", "metrics", "models", "training", "upsamplers")
+TRAINING_CODE = ("conv", "data", "metrics", "models", "objectives", "resize.py", "tasks", "training", "upsamplers")
+"""What of the package decides a training besides its `config.yaml`, whose values are compared one by one."""
 DIFF_LIMIT_BYTES = 1_000_000
 
 
-def capsule(device: torch.device, images: ImageSets, command: str, files: str = "") -> dict[str, Any]:
-    """Git commit and diff, package versions, machine, the images' digest, and the exact command.
+def capsule(command: str, machine: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Git commit and diff, code, package versions, machine, images, and the exact command.
 
-    `files` is the state of the files that the images were read from (`files_digest`).
+    `machine` says what the processes know of it beside the system itself (threads, device), `data` which images were
+    trained on: their name, digest, files and counts.
     """
     return {
         "command": command,
@@ -35,19 +35,9 @@ def capsule(device: torch.device, images: ImageSets, command: str, files: str = 
             "platform": platform.platform(),
             "processor": processor_name(),
             "cpu_count": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "device": str(device),
-            "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+            **machine,
         },
-        "data": {
-            "name": images.name,
-            "digest": dataset_digest(images),
-            "files": files,
-            "train": len(images.train),
-            "validation": len(images.validation),
-            "test": len(images.test),
-            "notes": list(images.notes),
-        },
+        "data": dict(data),
     }
 
 
@@ -59,7 +49,8 @@ def code_digests() -> dict[str, str]:
     decide is in the run's `config.yaml`.
     """
     package = Path(__file__).parents[1]
-    files = [package / "resize.py", *(file for part in TRAINING_PARTS for file in (package / part).rglob("*.py"))]
+    parts = [package / part for part in TRAINING_CODE]
+    files = [file for part in parts for file in ([part] if part.is_file() else part.rglob("*.py"))]
     named = {file.relative_to(package.parent).as_posix(): file for file in sorted(files)} | plugin_files()
     return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in named.items()}
 

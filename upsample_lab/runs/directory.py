@@ -16,10 +16,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from upsample_lab.config import TrainConfig
+from upsample_lab.runs.files import read_json, remove_leftovers, write_json, write_text
 from upsample_lab.runs.identity import attempts_in, next_attempt, run_name
+from upsample_lab.runs.lock import Hold, held
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.files import read_json, remove_leftovers, write_json, write_text
-from upsample_lab.training.lock import Hold, held
 
 COMPLETE, RUNNING, FAILED, INTERRUPTED = "complete", "running", "failed", "interrupted"
 OWN_FILES = ("checkpoints", "reconstructions", "metrics.jsonl", "error.log", ".lock", ".holder")  # written in place

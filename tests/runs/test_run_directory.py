@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from upsample_lab.cli.compose import compose_one
+from upsample_lab.runs.directory import RunDirectory, attempts, run_path
 from upsample_lab.runs.identity import digest, option_word, run_name
+from upsample_lab.runs.lock import RunHeld
 from upsample_lab.settings import ConfigError
-from upsample_lab.training.lock import RunHeld
-from upsample_lab.training.run import RunDirectory, attempts, run_path
 
 DECIDES = [
     "upsample=nearest",
@@ -89,7 +89,7 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     with run.locked():
         run.set_status("running")
         code = (
-            "import sys; from pathlib import Path; from upsample_lab.training.run import RunDirectory\n"
+            "import sys; from pathlib import Path; from upsample_lab.runs.directory import RunDirectory\n"
             "with RunDirectory(Path(sys.argv[1])).locked(): pass"
         )
         answer = subprocess.run(
