@@ -100,6 +100,7 @@ def test_own_parts_train_sweep_compare_and_have_a_passport(command: Command, tmp
     swept = command("train", "-m", *own, "upsample=tent,nearest", "seed=0,1", "trainer.max_steps=2")
     assert swept.returncode == 0, swept.stderr
     runs = sorted((tmp_path / "outputs" / "default").glob("squares-*"))
+    assert {run.name for run in runs} >= {"squares-tent-seed0-f3cd9835", "squares-nearest-seed0-e1109818"}  # as always
     assert len(runs) == 4
     tent = next(run for run in runs if "tent-seed0" in run.name)
     summary, capsule = (json.loads((tent / f"{name}.json").read_text()) for name in ("summary", "capsule"))
