@@ -1,1 +1,24 @@
-"""The doctor: find what checkers in anybody's model, see which layer does it, and cure it."""
+"""The doctor: find what checkers in anybody's model, see which layer does it, and cure it.
+
+`diagnose` finds the sites where images are enlarged and tells which one makes the pattern; `swap` and `balance` cure
+it; `scan` looks at images whose model nobody has; `assert_clean` is for a test suite. Each is imported when it is first
+asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from upsample_lab.doctor.sites import Site, find_sites
+
+__all__ = ["Site", "find_sites"]
+
+_HOMES = {"Site": "sites", "find_sites": "sites"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
