@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from upsample_lab.cli.main import run_script
-from upsample_lab.config import CompareConfig
+from upsample_lab.options.compare import CompareConfig
 
 USAGE = """\
 Compare the runs of an experiment, paired by seed: estimates, differences, a verdict, and a report.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from upsample_lab.cli.main import BadRequest, run_script
-from upsample_lab.config import EvaluateConfig
+from upsample_lab.options.evaluate import EvaluateConfig
 
 USAGE = """\
 Evaluate the best checkpoint of a run, and draw what it reconstructs: test images, uniform images, flat areas.

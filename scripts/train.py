@@ -7,7 +7,8 @@ import sys
 from dataclasses import replace
 
 from upsample_lab.cli.main import asks_help, error_line, guarded, print_help
-from upsample_lab.config import RunOptions, TrainConfig
+from upsample_lab.config import TrainConfig
+from upsample_lab.options.trainer import RunOptions
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.ranks import read_ranks, speaks
 

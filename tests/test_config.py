@@ -9,7 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from upsample_lab.cli.compose import command_words, compose_grid, compose_one, groups_of, is_sweep
-from upsample_lab.config import load_option, read_train_config
+from upsample_lab.options import load_option
+from upsample_lab.runs.stored_config import read_train_config
 from upsample_lab.settings import GROUPS, ConfigError, choices, option_values, rule_of
 
 REFUSED = {

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import load_script
 from upsample_lab.cli.main import run_script
-from upsample_lab.config import read_train_config
 from upsample_lab.data import load_images
 from upsample_lab.runs import checkpoint
 from upsample_lab.runs.checkpoint import DamagedCheckpoint
 from upsample_lab.runs.directory import RunDirectory
 from upsample_lab.runs.journal import read_reports
+from upsample_lab.runs.stored_config import read_train_config
 from upsample_lab.settings import CONFIG_DIR, ConfigError
 
 

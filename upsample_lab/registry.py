@@ -33,7 +33,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from upsample_lab.config import OWN_OPTIONS, adopt_option
+from upsample_lab.options.own import OWN_OPTIONS, adopt_option
 from upsample_lab.settings import ConfigError, choices, nearest
 
 ENTRY_POINTS = "upsample_lab.plugins"

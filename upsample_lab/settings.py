@@ -1,6 +1,6 @@
 """One setting: what it means, what it allows, where its value is, and how a mistake is told.
 
-`config.py` describes every setting with these words. This module imports no torch: help and configuration errors answer
+`options/` describes every setting with these words. This module imports no torch: help and configuration errors answer
 at once.
 """
 

@@ -18,8 +18,11 @@ from PIL import Image
 
 from tests.conftest import ROOT, load_script
 from upsample_lab.cli.main import guarded, run_script
-from upsample_lab.config import CompareConfig, EvaluateConfig, PassportConfig, TrainConfig
-from upsample_lab.explain.options import ExplainConfig, PlanConfig
+from upsample_lab.config import TrainConfig
+from upsample_lab.options.compare import CompareConfig
+from upsample_lab.options.evaluate import EvaluateConfig
+from upsample_lab.options.explain import ExplainConfig, PlanConfig
+from upsample_lab.options.passport import PassportConfig
 from upsample_lab.settings import GROUPS, Rule, rule_of
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ def all_schema_cases() -> Iterator[Case]:
                 if words[-1] not in seen:  # the same field of a neighbour, inherited
                     seen.add(words[-1])
                     yield script, words
-    from upsample_lab.config import ExperimentOptions, RunOptions
+    from upsample_lab.options.trainer import ExperimentOptions, RunOptions
 
     yield from schema_cases("train", TrainConfig)
     yield from schema_cases("train", ExperimentOptions, (), "experiment.")

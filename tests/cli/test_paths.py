@@ -42,8 +42,6 @@ HARD = [
 @pytest.mark.parametrize(("script", "key"), [(script, key) for script, keys in TYPED.items() for key in keys])
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, script: str, key: str) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    if script == "explain":
-        import upsample_lab.explain.options  # noqa: F401  # registers its schema
     given = [word for word in REQUIRED.get(script, []) if not word.startswith(f"{key}=")]
     config = compose_one(script, [*given, f"{key}=~/x y"])
     found = {name: value for name, _, _, value in leaves(config)}

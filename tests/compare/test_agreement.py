@@ -19,7 +19,8 @@ from upsample_lab.compare.collect import compare
 from upsample_lab.compare.report.figures import forest_pairs
 from upsample_lab.compare.report.words import ranks_of, results_table, standing
 from upsample_lab.compare.result import Comparison, Metric
-from upsample_lab.config import CompareConfig, TrainConfig
+from upsample_lab.config import TrainConfig
+from upsample_lab.options.compare import CompareConfig
 
 NAMES = ("deconv", "nearest", "bilinear", "bicubic", "pixel_shuffle")
 RESIZES = ("nearest", "bilinear", "bicubic")

@@ -29,8 +29,9 @@ from upsample_lab.compare.report.words import ranks_of, standing
 from upsample_lab.compare.result import Comparison, Difference, Run
 from upsample_lab.compare.variants import Group, group_runs
 from upsample_lab.compare.verdicts import difference_verdict
-from upsample_lab.config import CompareConfig, TrainConfig
+from upsample_lab.config import TrainConfig
 from upsample_lab.models import ConvolutionalAutoencoder
+from upsample_lab.options.compare import CompareConfig
 from upsample_lab.runs.identity import flat_deciding, identity
 from upsample_lab.settings import ConfigError, choices
 from upsample_lab.training.tracking import QUALITY, TEST_METRICS, VAL_METRICS

@@ -12,9 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.config import decoder_widths, load_option
 from upsample_lab.models import ConvolutionalAutoencoder, build_model, macs_per_image, match_budget
 from upsample_lab.models.matching import TOLERANCE, closest_widths
+from upsample_lab.options import load_option
+from upsample_lab.options.model import decoder_widths
 from upsample_lab.runs.identity import identity
 from upsample_lab.settings import ConfigError
 from upsample_lab.upsamplers import UPSAMPLERS

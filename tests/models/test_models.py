@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 import torch
 
-from upsample_lab.config import load_option
 from upsample_lab.conv import applied_weight
 from upsample_lab.models import (
     Autoencoder,
@@ -17,6 +16,7 @@ from upsample_lab.models import (
     build_model,
     macs_per_image,
 )
+from upsample_lab.options import load_option
 from upsample_lab.upsamplers import UPSAMPLERS
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)

@@ -18,8 +18,8 @@ from tests.conftest import ROOT, TINY, load_script
 from tests.training.results import result
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import run_script
-from upsample_lab.config import EvaluateConfig
 from upsample_lab.metrics import QualityMeter
+from upsample_lab.options.evaluate import EvaluateConfig
 from upsample_lab.runs.directory import RunDirectory, run_path
 from upsample_lab.runs.journal import read_reports
 from upsample_lab.training.tracking import TEST_METRICS, TRAIN_METRICS, VAL_METRICS

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.config import TrainConfig, check_values, load_option
+from upsample_lab.config import TrainConfig, check_values
 from upsample_lab.data import load_images
 from upsample_lab.models import build_model
+from upsample_lab.options import load_option
 from upsample_lab.runs.directory import RunDirectory
 from upsample_lab.runs.identity import digest, run_name
 from upsample_lab.settings import ConfigError, Rule, choices, rule_of

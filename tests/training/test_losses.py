@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from upsample_lab.config import TrainerOptions, load_option
 from upsample_lab.metrics import dc_phase_variation, phase_gain_penalty
 from upsample_lab.models import build_model
+from upsample_lab.options import load_option
+from upsample_lab.options.trainer import TrainerOptions
 from upsample_lab.training.losses import objective, phase_penalty, reconstruction_loss
 from upsample_lab.upsamplers import build_upsampler
 

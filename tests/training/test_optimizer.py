@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from upsample_lab.config import load_option
+from upsample_lab.options import load_option
 from upsample_lab.training.optimizer import Optimizer, make_optimizer
 
 RATES = (0.1, 0.05, 0.2, 0.01, 0.1, 0.3)
@@ -111,7 +111,7 @@ def test_clipping_scales_all_gradients_together(max_norm: float | None) -> None:
 def test_the_compiler_is_not_imported_for_a_training_step() -> None:
     code = """
 import sys, torch
-from upsample_lab.config import load_option
+from upsample_lab.options import load_option
 from upsample_lab.training.optimizer import make_optimizer
 import upsample_lab.training.loop
 model = torch.nn.Linear(2, 3)

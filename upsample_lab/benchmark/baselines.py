@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from upsample_lab.benchmark.loader import PerSampleDataset
-from upsample_lab.config import TrainConfig, decoder_widths
+from upsample_lab.config import TrainConfig
+from upsample_lab.options.model import decoder_widths
 
 UPSAMPLERS = ("deconv", "nearest", "bilinear")
 """The upsamplers that torch.nn has layers for."""

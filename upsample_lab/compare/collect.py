@@ -24,7 +24,7 @@ from upsample_lab.compare.verdicts import overall_verdict
 from upsample_lab.settings import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from upsample_lab.config import CompareConfig
+    from upsample_lab.options.compare import CompareConfig
 
 DEFAULT_REFERENCE = "deconv"  # as configs/compare.yaml has it
 LATENCY_VARIANTS = 24  # above, measuring them side by side takes longer than anybody waits for a report

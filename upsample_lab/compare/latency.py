@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from upsample_lab.compare.variants import Group
-from upsample_lab.config import TrainConfig, load_option, read_train_config
+from upsample_lab.config import TrainConfig
 from upsample_lab.models import Autoencoder, build_model
+from upsample_lab.options import load_option
+from upsample_lab.runs.stored_config import read_train_config
 from upsample_lab.settings import ConfigError
 
 BATCH = 64

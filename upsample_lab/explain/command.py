@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from upsample_lab.cli.main import BadRequest, guarded, run_script
-from upsample_lab.settings import nearest
+from upsample_lab.options.explain import ExplainConfig, PlanConfig
+from upsample_lab.settings import ConfigError, nearest
 
 from .algebra import Derivation
-from .options import ExplainConfig, PlanConfig, derivation_of
 
 USAGE = """
 Derive the transposed convolution with symbols, for one small image: as text, picture, animation or page.
@@ -30,6 +30,8 @@ List every transposed convolution that gives back the sizes of an encoder of str
 """
 
 DEFAULT_FOLDER = Path("outputs") / "explain"
+DRAWN_INPUT_LIMIT = 8
+"""Largest input that pictures show: with more, symbols are too small to read on a slide."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -83,6 +85,19 @@ def run_derivation(config: ExplainConfig) -> int:
         raise BadRequest(f"output={path}: cannot be written: {error.strerror or error}") from None
     print(path)
     return 0
+
+
+def derivation_of(config: ExplainConfig) -> Derivation:
+    """The derivation that the options ask for. Raises ConfigError where the options do not fit together."""
+    if config.to != "text" and config.input_size > DRAWN_INPUT_LIMIT:
+        raise ConfigError(
+            f"input_size={config.input_size}: to={config.to} draws inputs of up to {DRAWN_INPUT_LIMIT} pixels; "
+            f"to=text writes up to 10"
+        )
+    try:
+        return Derivation(config.input_size, config.kernel_size, config.stride, config.padding)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def default_path(config: ExplainConfig) -> Path:

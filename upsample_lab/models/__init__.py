@@ -9,21 +9,16 @@ from itertools import pairwise
 
 import torch
 
-from upsample_lab.config import (
-    ConvolutionalModel,
-    ConvOptions,
-    MlpModel,
-    ModelOptions,
-    UpsampleOptions,
-    decoder_widths,
-    load_option,
-)
 from upsample_lab.models.autoencoder import ConvolutionalAutoencoder, MakeUpsampler
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.cost import decoder_parameter_count, macs_per_image
 from upsample_lab.models.matching import Match, closest_widths
 from upsample_lab.models.mlp import FullyConnectedAutoencoder
 from upsample_lab.models.seeding import seeded
+from upsample_lab.options import load_option
+from upsample_lab.options.conv import ConvOptions
+from upsample_lab.options.model import ConvolutionalModel, MlpModel, ModelOptions, decoder_widths
+from upsample_lab.options.upsample import UpsampleOptions
 from upsample_lab.registry import PARTS, made
 from upsample_lab.settings import ConfigError, show
 from upsample_lab.upsamplers import Algorithms, Upsampler, build_upsampler, upsampler_class

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from upsample_lab.cli.main import BadRequest
-from upsample_lab.config import PassportConfig, load_option
+from upsample_lab.options import load_option
+from upsample_lab.options.passport import PassportConfig
 from upsample_lab.passport.figure import comparison_figure
 from upsample_lab.passport.measure import Passport, passport
 from upsample_lab.passport.page import comparison_page, page

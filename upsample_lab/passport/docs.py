@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from upsample_lab.cli.compose import compose_grid
-from upsample_lab.config import PassportConfig
+from upsample_lab.options.passport import PassportConfig
 from upsample_lab.passport.command import build, measure
 from upsample_lab.passport.cost import batch_shape, count_passes
 from upsample_lab.passport.figure import comparison_figure

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from upsample_lab.config import ExperimentOptions, RunOptions, TrainConfig
+from upsample_lab.config import TrainConfig
+from upsample_lab.options.trainer import ExperimentOptions, RunOptions
 from upsample_lab.settings import GROUPS, Rule, option_values, rule_of
 
 DIGEST_LENGTH = 8

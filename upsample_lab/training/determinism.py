@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from upsample_lab.config import TrainerOptions
+from upsample_lab.options.trainer import TrainerOptions
 
 CUBLAS_VARIABLE, CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"  # cuBLAS library, "results reproducibility"
 

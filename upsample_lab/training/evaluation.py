@@ -10,14 +10,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from upsample_lab.config import EvaluateConfig, TrainConfig, read_train_config
+from upsample_lab.config import TrainConfig
 from upsample_lab.data import DataError, ImageSets, eval_batches, load_images, prepare
 from upsample_lab.metrics import QualityMeter
 from upsample_lab.models import Autoencoder, build_model
+from upsample_lab.options.evaluate import EvaluateConfig
 from upsample_lab.registry import PARTS, Part
 from upsample_lab.runs import checkpoint
 from upsample_lab.runs.directory import RunDirectory
 from upsample_lab.runs.files import replacing
+from upsample_lab.runs.stored_config import read_train_config
 from upsample_lab.settings import ConfigError, option_values
 from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, place
 from upsample_lab.training.each_image import EachImage

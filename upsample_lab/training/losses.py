@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.config import TrainerOptions
 from upsample_lab.conv import applied_weight
 from upsample_lab.metrics import phase_gain_penalty, spectral_loss
 from upsample_lab.models import Autoencoder
+from upsample_lab.options.trainer import TrainerOptions
 from upsample_lab.upsamplers.deconv import Deconv
 from upsample_lab.upsamplers.pixel_shuffle import PixelShuffle
 

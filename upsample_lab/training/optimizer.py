@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from upsample_lab.config import AdamOptions, OptimOptions, SgdOptions
+from upsample_lab.options.optim import AdamOptions, OptimOptions, SgdOptions
 
 ADAM_EPS = 1e-8  # Kingma & Ba 2015, algorithm 1
 

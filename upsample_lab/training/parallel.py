@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]  # documented, but not in __all__
 from torch.distributed.rendezvous import rendezvous
 
-from upsample_lab.config import TrainerOptions
+from upsample_lab.options.trainer import TrainerOptions
 from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.ranks import Ranks

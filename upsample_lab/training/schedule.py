@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from upsample_lab.config import OptimOptions, TrainerOptions
+from upsample_lab.options.optim import OptimOptions
+from upsample_lab.options.trainer import TrainerOptions
 
 
 def total_steps(trainer: TrainerOptions, steps_per_epoch: int) -> int:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upsample_lab.config import TrainConfig, check_values, load_option
+from upsample_lab.config import TrainConfig, check_values
+from upsample_lab.options import load_option
 from upsample_lab.runs.data_files import files_digest
 from upsample_lab.runs.directory import (
     COMPLETE,

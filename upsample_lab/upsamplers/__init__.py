@@ -1,7 +1,7 @@
 """Upsamplers, one a file: `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`.
 
 A module of this folder whose name has no leading underscore holds one upsampler, and its name is the upsampler's:
-adding one to the package takes that file, a dataclass of its options in `upsample_lab/config.py`, and
+adding one to the package takes that file, a dataclass of its options in `upsample_lab/options/upsample.py`, and
 `configs/upsample/<name>.yaml`. One of your own needs neither: see `upsample_lab/registry.py`.
 """
 
@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from upsample_lab.config import upsample_options
+from upsample_lab.options.upsample import upsample_options
 from upsample_lab.registry import PARTS, made
 from upsample_lab.settings import ConfigError, option_values
 from upsample_lab.upsamplers.base import Algorithms, Upsampler

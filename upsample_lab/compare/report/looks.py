@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-import upsample_lab.config  # noqa: F401  # registers the options of each upsampler
+import upsample_lab.options  # noqa: F401  # registers the options of each upsampler
 from upsample_lab.compare.result import Variant
 from upsample_lab.palette import DASH_DOT, DASHED, DOTTED, SOLID, look_of
 from upsample_lab.settings import GROUPS, ConfigError, option_values, rule_of

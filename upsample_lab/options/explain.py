@@ -6,12 +6,7 @@ from dataclasses import dataclass
 
 from hydra.core.config_store import ConfigStore
 
-from upsample_lab.settings import ConfigError, setting
-
-from .algebra import Derivation
-
-DRAWN_INPUT_LIMIT = 8
-"""Largest input that pictures show: with more, symbols are too small to read on a slide."""
+from upsample_lab.settings import setting
 
 
 @dataclass
@@ -40,16 +35,3 @@ class PlanConfig:
 
 ConfigStore.instance().store(name="explain_schema", node=ExplainConfig, provider="upsample_lab")
 ConfigStore.instance().store(name="explain_plan_schema", node=PlanConfig, provider="upsample_lab")
-
-
-def derivation_of(config: ExplainConfig) -> Derivation:
-    """The derivation that the options ask for. Raises ConfigError where the options do not fit together."""
-    if config.to != "text" and config.input_size > DRAWN_INPUT_LIMIT:
-        raise ConfigError(
-            f"input_size={config.input_size}: to={config.to} draws inputs of up to {DRAWN_INPUT_LIMIT} pixels; "
-            f"to=text writes up to 10"
-        )
-    try:
-        return Derivation(config.input_size, config.kernel_size, config.stride, config.padding)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None

@@ -1,0 +1,22 @@
+"""Which algorithms the convolutions use, `conv.<option>=`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from upsample_lab.settings import option, setting
+
+CONV2D_ALGORITHMS = ("custom", "im2col", "matrix", "native")
+CONV_TRANSPOSE2D_ALGORITHMS = ("custom", "col2im", "zero_insert", "polyphase", "matrix", "native")
+
+
+@option("conv", "custom")
+@option("conv", "native")
+@option("conv", "matrix")
+@dataclass
+class ConvOptions:
+    name: str = MISSING
+    conv2d: str = setting("algorithm of every convolution", choices=CONV2D_ALGORITHMS)
+    conv_transpose2d: str = setting("algorithm of every transposed convolution", choices=CONV_TRANSPOSE2D_ALGORITHMS)
