@@ -11,11 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from upsample_lab.doctor.balancing import balance
     from upsample_lab.doctor.sites import Site, find_sites
+    from upsample_lab.doctor.surgery import changes
 
-__all__ = ["Site", "find_sites"]
+__all__ = ["Site", "balance", "changes", "find_sites"]
 
-_HOMES = {"Site": "sites", "find_sites": "sites"}
+_HOMES = {"Site": "sites", "balance": "balancing", "changes": "surgery", "find_sites": "sites"}
 
 
 def __getattr__(name: str) -> Any:
