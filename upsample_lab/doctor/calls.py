@@ -11,7 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -50,7 +50,8 @@ class Call:
     scale       per axis; of a transposed convolution its stride
     mode        of a resize or a grid sample; the name of one of our upsamplers
     spatial     the axes of `input` that are space
-    again       the same operation on another input of the same shape
+    source      what `again` takes: the input, or, of a pixel shuffle, the input of the convolution that it follows
+    again       the same operation on another source of the same shape
     kernel      None where no weights decide the phases, or they cannot be told
     conv        path of the convolution that a pixel shuffle follows
     """
@@ -64,6 +65,7 @@ class Call:
     layer: str
     mode: str = ""
     spatial: tuple[int, ...] = ()
+    source: Tensor | None = None
     kernel: Kernel | None = None
     conv: str = ""
 
@@ -80,8 +82,10 @@ Visit = Callable[[Call], Tensor | None]
 """What is done with each call; a tensor takes the place of the call's output."""
 
 
-def run_watched(model: Model, inputs: Inputs, visit: Visit) -> Any:
+def run_watched(model: Model, inputs: Inputs, visit: Visit, notes: list[str] | None = None) -> Any:
     """The model's output for these inputs, with every upsampling call shown to `visit`, in order.
+
+    What enlarges images in a way that is not known is added to `notes`, a sentence each.
 
     The model runs in evaluation mode, without gradients and with the same random numbers each time, and is left as it
     was. Raises ConfigError where it refuses the inputs.
@@ -90,12 +94,15 @@ def run_watched(model: Model, inputs: Inputs, visit: Visit) -> Any:
     watcher = _Watcher(model, visit)
     with _untouched(model), torch.no_grad(), _eager(model), _hooked(model, watcher), watcher:
         try:
-            return model(*arguments, **named)
-        except ConfigError:
-            raise
+            result = model(*arguments, **named)
         except Exception as error:
+            if watcher.failed:
+                raise  # our own measuring, not the model
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(f"inputs {_shapes(inputs)}: the model cannot take them: {reason}") from error
+    if notes is not None:
+        notes += watcher.notes
+    return result
 
 
 def as_arguments(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -146,6 +153,7 @@ class _Frame:
     path: str
     module: nn.Module | None
     noted: bool = False  # whether the function that the layer is was seen
+    calls: int = 0  # that enlarge, its parts' included
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -154,9 +162,11 @@ class _Convolution:
     """The last convolution: a pixel shuffle that takes its output belongs to it."""
 
     path: str
+    input: Tensor
     output: weakref.ref[Tensor]
     weight: Tensor
     bias: Tensor | None
+    again: Callable[[Tensor], Tensor]
     run: Callable[[Tensor, Tensor | None], Tensor]
 
 
@@ -169,6 +179,8 @@ class _Watcher(TorchFunctionMode):
         self.busy = False  # while `visit` works, which may call the same functions and modules
         self.convolution: _Convolution | None = None
         self.block: weakref.ref[Tensor] | None = None  # six axes, of which a reshape makes four
+        self.notes: list[str] = []
+        self.failed = False  # whether `visit` raised
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -201,7 +213,8 @@ class _Watcher(TorchFunctionMode):
             return self._by_hand(name, input, output, again)
         path = self._path(name)
         if name in ("conv1d", "conv2d", "conv3d"):
-            self.convolution = _Convolution(path, weakref.ref(output), given["weight"], given.get("bias"), with_weights)
+            weights = given["weight"], given.get("bias")
+            self.convolution = _Convolution(path, input, weakref.ref(output), *weights, again, with_weights)
             return None
         dims = input.dim() - 1 if name == "pixel_shuffle" and input.dim() == 3 else input.dim() - 2
         if name.startswith(("conv_transpose", "max_unpool")):
@@ -228,11 +241,15 @@ class _Watcher(TorchFunctionMode):
         if last is None or last.output() is not made.input or scale[0] != scale[1]:
             return made.call("pixel_shuffle", scale)
 
+        def again(source: Tensor) -> Tensor:
+            return made.again(last.again(source))
+
         def run(weight: Tensor, bias: Tensor | None) -> Tensor:
             return made.again(last.run(weight, bias))
 
         kernel = Kernel("shuffle", last.weight, last.bias, (1, 1), run)
-        return made.call("pixel_shuffle", scale, kernel=kernel, conv=last.path)
+        call = made.call("pixel_shuffle", scale, source=last.input, kernel=kernel, conv=last.path)
+        return replace(call, again=again)
 
     def _by_hand(self, name: str, input: Tensor, output: Tensor, again: Any) -> Call | None:
         """`[N, C, H, s, W, s]`, permuted or expanded, that a reshape makes `[N, C, s·H, s·W]`.
@@ -271,9 +288,13 @@ class _Watcher(TorchFunctionMode):
         return type(module).__name__ if _function_of(module) == name.rstrip("123d") else name
 
     def _shown(self, call: Call) -> Tensor:
+        self.frames[-1].calls += 1
         self.busy = True
         try:
             replaced = self.visit(call)
+        except Exception:
+            self.failed = True
+            raise
         finally:
             self.busy = False
         return call.output if replaced is None else replaced
@@ -292,6 +313,9 @@ class _Watcher(TorchFunctionMode):
         frame = self.frames.pop()
         self.inside_upsampler -= isinstance(module, Upsampler)
         layer = isinstance(module, Upsampler) or (not frame.noted and bool(_function_of(module)))
+        if not layer:
+            self._note_unknown(frame, module, args, output)
+        self.frames[-1].calls += frame.calls
         if not layer or self.inside_upsampler or not isinstance(output, Tensor) or not args:
             return None
         self.busy = True  # what follows calls the module
@@ -300,6 +324,21 @@ class _Watcher(TorchFunctionMode):
         finally:
             self.busy = False
         return None if call is None else self._shown(call)
+
+    def _note_unknown(self, frame: _Frame, module: nn.Module, args: Any, output: Any) -> None:
+        """A module that enlarges images by a whole factor, and nothing in it that is known to."""
+        if frame.calls or self.inside_upsampler or not args or not isinstance(output, Tensor):
+            return
+        if not isinstance(args[0], Tensor) or args[0].dim() != 4 or output.dim() != 4:
+            return
+        factors = {after / before for after, before in zip(output.shape[-2:], args[0].shape[-2:], strict=True)}
+        if len(factors) == 1 and min(factors) >= 2 and min(factors).is_integer() and len(args[0]) == len(output):
+            frame.calls += 1
+            name = frame.path or "the model itself"
+            self.notes.append(
+                f"{name} ({type(module).__name__}) enlarges its input by {min(factors):g} in a way that is not known: "
+                "it is not measured."
+            )
 
     def _read_module(self, path: str, module: Any, args: Any, kwargs: Any, output: Tensor) -> Call | None:
         def again(other: Tensor) -> Tensor:
@@ -321,7 +360,8 @@ class _Watcher(TorchFunctionMode):
             return made.call("upsampler", (module.scale, module.scale), mode=name, kernel=kernel)
         if isinstance(module, nn.Conv2d):
             run = with_weights("")
-            self.convolution = _Convolution(path, weakref.ref(output), module.weight, module.bias, run)
+            weights = module.weight, module.bias
+            self.convolution = _Convolution(path, args[0], weakref.ref(output), *weights, again, run)
         if not isinstance(module, nn.ConvTranspose2d):
             return None
         ratio = tuple(after / before for after, before in zip(output.shape[-2:], args[0].shape[-2:], strict=True))

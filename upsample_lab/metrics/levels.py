@@ -62,10 +62,10 @@ def periods_of(period: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def without_shading(images: Tensor, period: int) -> Tensor:
-    """Less the moving average of one period, `[N, C, H, W] -> [N, C, H - 2h, W - 2h]` with h = ⌈period / 2⌉ pixels.
+def period_average(images: Tensor, period: int, axis: int) -> Tensor:
+    """The moving average of one period along an axis of `[N, C, H, W]`, which loses h = ⌈period / 2⌉ pixels a side.
 
-    The average's weights are 1/period, and half of it at both ends of an even period, so that it lies on the pixel.
+    Its weights are 1/period, and half of it at both ends of an even period, so that it lies on the pixel.
     """
     half = (period + 1) // 2
     weights = torch.full((2 * half + 1,), 1 / period, dtype=images.dtype, device=images.device)
@@ -75,8 +75,13 @@ def without_shading(images: Tensor, period: int) -> Tensor:
         weights[0] = weights[-1] = 0.5 / period
     channels = images.shape[1]
     kernel = weights.expand(channels, 1, -1)
-    average = F.conv2d(images, kernel[..., None], groups=channels)
-    average = F.conv2d(average, kernel[..., None, :], groups=channels)
+    return F.conv2d(images, kernel[..., None] if axis == -2 else kernel[..., None, :], groups=channels)
+
+
+def without_shading(images: Tensor, period: int) -> Tensor:
+    """Less the moving average of one period, `[N, C, H, W] -> [N, C, H - 2h, W - 2h]` with h = ⌈period / 2⌉ pixels."""
+    half = (period + 1) // 2
+    average = period_average(period_average(images, period, -2), period, -1)
     return images[..., half:-half, half:-half] - average
 
 

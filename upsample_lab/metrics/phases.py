@@ -25,24 +25,29 @@ class PhaseVariance(NamedTuple):
     p_value: float
 
 
-def phase_means(images: Tensor, period: int) -> Tensor:
-    """Mean of each phase: `[..., H, W] -> [..., period, period]`."""
+def phase_means(images: Tensor, period: int | tuple[int, int]) -> Tensor:
+    """Mean of each phase: `[..., H, W] -> [..., period, period]`; the period may differ by axis."""
+    down, across = _per_axis(period)
     height, width = images.shape[-2:]
-    rows, columns = height // period, width // period
-    whole = images[..., : rows * period, : columns * period]
-    return whole.unflatten(-1, (columns, period)).unflatten(-3, (rows, period)).mean(dim=(-4, -2))
+    rows, columns = height // down, width // across
+    whole = images[..., : rows * down, : columns * across]
+    return whole.unflatten(-1, (columns, across)).unflatten(-3, (rows, down)).mean(dim=(-4, -2))
 
 
-def interior(images: Tensor, period: int) -> Tensor:
+def interior(images: Tensor, period: int | tuple[int, int]) -> Tensor:
     """The central half of each axis, `[..., H, W] -> [..., h, w]`, but at least one period and whole periods.
 
     Zero padding darkens or brightens a border: a defect of its own, which must not be mistaken for one of the phases.
     """
-    for axis in (-2, -1):
+    for axis, own in zip((-2, -1), _per_axis(period), strict=True):
         size = images.shape[axis]
-        border = min(size // 4, (size - period) // 2)
-        images = images.narrow(axis, border, (size - 2 * border) // period * period)
+        border = min(size // 4, (size - own) // 2)
+        images = images.narrow(axis, border, (size - 2 * border) // own * own)
     return images
+
+
+def _per_axis(period: int | tuple[int, int]) -> tuple[int, int]:
+    return period if isinstance(period, tuple) else (period, period)
 
 
 class ResidualPhases:
