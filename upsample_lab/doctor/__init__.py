@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from upsample_lab.doctor.balancing import balance
     from upsample_lab.doctor.sites import Site, find_sites
     from upsample_lab.doctor.surgery import changes
+    from upsample_lab.doctor.swapping import swap
 
-__all__ = ["Site", "balance", "changes", "find_sites"]
+__all__ = ["Site", "balance", "changes", "find_sites", "swap"]
 
-_HOMES = {"Site": "sites", "balance": "balancing", "changes": "surgery", "find_sites": "sites"}
+_HOMES = {"Site": "sites", "balance": "balancing", "changes": "surgery", "find_sites": "sites", "swap": "swapping"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from upsample_lab.conv.geometry import Pair
 from upsample_lab.resize import KERNELS, interpolation_matrix, nearest_matrix
 from upsample_lab.upsamplers._filter import Interpolation, as_interpolation
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
-from upsample_lab.upsamplers.deconv import Deconv
+from upsample_lab.upsamplers.deconv import Deconv, exact_padding
 from upsample_lab.upsamplers.nearest import Nearest
 from upsample_lab.upsamplers.pixel_shuffle import PixelShuffle
 
@@ -118,7 +118,7 @@ def shuffle_kernel(spread: Spread, kernel_size: Pair, padding: Pair, start: Pair
     """The kernel `[C_out·s², C_in/groups, k_h, k_w]` before a shuffle, of whose output `start` pixels are cut off.
 
     `c[t, a] = w[s·(padding - t) + a + p - start]`, and zeros where w has no such tap; what of w lies beyond all t is
-    left out (`fits_shuffle`).
+    left out.
     """
     s, groups, weight = spread.stride[0], spread.groups, spread.weight
     for axis in (0, 1):
@@ -134,29 +134,50 @@ def shuffle_kernel(spread: Spread, kernel_size: Pair, padding: Pair, start: Pair
     return phases.permute(0, 2, 4, 6, 1, 3, 5).flatten(0, 3)
 
 
-def fits_shuffle(spread: Spread, kernel_size: int) -> bool:
-    """Whether an odd kernel before a pixel shuffle, with half of it as padding, sees all that the map does."""
-    s, reach = spread.stride[0], kernel_size // 2
-    if spread.stride[1] != s or spread.extra != (0, 0) or spread.repeat != (0, 0):
-        return False
-    seen = [_written(spread.weight, axis) for axis in (0, 1)]
-    return all(
-        p - s * reach <= first and last < p + s * (reach + 1)
-        for (first, last), p in zip(seen, spread.padding, strict=True)
-    )
+def own_kernel(spread: Spread, name: str, kernel_size: int, shift: Pair = (0, 0)) -> Tensor | None:
+    """The weight with which our `pixel_shuffle` or `deconv` of that kernel size is the map, or None where none is.
+
+    `shift` is where the map's output begins in that of our layer, whose own is exactly s times its input.
+    """
+    s = spread.stride[0]
+    if spread.stride[1] != s or spread.repeat != (0, 0):
+        return None
+    apart = spread._replace(weight=_ungrouped(spread), groups=1)
+    padding = kernel_size // 2 if name == "pixel_shuffle" else exact_padding(kernel_size, s)[0]
+    low, high = (s * (padding - kernel_size + 1), s * (padding + 1)) if name == "pixel_shuffle" else (0, kernel_size)
+    sides = []
+    for axis in (0, 1):
+        first, last = _written(spread.weight, axis)
+        moved = shift[axis] - spread.padding[axis] + (padding if name == "deconv" else 0)
+        if first + moved < low or last + moved >= high:
+            return None
+        sides.append((moved, kernel_size - spread.weight.shape[2 + axis] - moved))
+    if name == "deconv":
+        return F.pad(apart.weight, (*sides[1], *sides[0]))
+    return shuffle_kernel(apart, (kernel_size, kernel_size), (padding, padding), shift)
+
+
+def _ungrouped(spread: Spread) -> Tensor:
+    """The weight with zeros between the groups, `[C_in, C_out, k_h, k_w]`."""
+    each = spread.weight.unflatten(0, (spread.groups, -1))
+    apart = torch.eye(spread.groups).to(each).view(spread.groups, 1, spread.groups, 1, 1, 1)
+    return (each[:, :, None] * apart).flatten(2, 3).flatten(0, 1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # What a layer does
 
 
-def spread_of(module: nn.Module) -> Spread:
-    """The kernel that a layer writes with, in float64. Raises ValueError, in one line, for a layer that has none."""
+def spread_of(module: nn.Module, *, any_bias: bool = False) -> Spread:
+    """The kernel that a layer writes with, in float64. Raises ValueError, in one line, for a layer that has none.
+
+    `any_bias` takes a shuffle's biases that differ between the phases of a channel, by their mean.
+    """
     with torch.no_grad():
         if isinstance(module, nn.ConvTranspose2d):
             return _of_transposed(module)
         if isinstance(module, Deconv | PixelShuffle | ResizeConvolution):
-            return _of_own(module)
+            return _of_own(module, any_bias)
         parts = list(module) if isinstance(module, nn.Sequential) else []
         match parts:
             case [nn.ReplicationPad2d() as pad, layer]:
@@ -165,7 +186,7 @@ def spread_of(module: nn.Module) -> Spread:
                 if (left, top) == (right, bottom) and inner.repeat == (0, 0):
                     return inner._replace(repeat=(top, left))
             case [nn.Conv2d() as conv, nn.PixelShuffle() as shuffle]:
-                return _of_shuffle(conv, shuffle.upscale_factor)
+                return _of_shuffle(conv, shuffle.upscale_factor, any_bias=any_bias)
             case [nn.Conv2d() as conv, nn.PixelShuffle() as shuffle, nn.ZeroPad2d() as crop]:
                 return _cropped(_of_shuffle(conv, shuffle.upscale_factor), crop)
             case [nn.Upsample() as resize, nn.Conv2d() as conv]:
@@ -176,11 +197,11 @@ def spread_of(module: nn.Module) -> Spread:
     )
 
 
-def _of_own(module: Deconv | PixelShuffle | ResizeConvolution) -> Spread:
+def _of_own(module: Deconv | PixelShuffle | ResizeConvolution, any_bias: bool) -> Spread:
     if type(module) is Deconv:
         return _of_transposed(module.conv)
     if type(module) is PixelShuffle:
-        spread = _of_shuffle(module.conv, module.scale)
+        spread = _of_shuffle(module.conv, module.scale, any_bias=any_bias)
         return spread._replace(bias=module.bias.double()) if module.tie_bias else spread
     if not isinstance(module, ResizeConvolution):
         raise ValueError(f"{type(module).__name__}: its blur repeats borders at the output, as no kernel does")
@@ -205,7 +226,7 @@ def _of_transposed(module: nn.ConvTranspose2d) -> Spread:
     return Spread(weight, _bias(module), s, p, (extra[0], extra[1]), module.groups)
 
 
-def _of_shuffle(conv: nn.Conv2d, scale: int, *, repeated: bool = False) -> Spread:
+def _of_shuffle(conv: nn.Conv2d, scale: int, *, repeated: bool = False, any_bias: bool = False) -> Spread:
     """`repeated`: one kernel for all phases, as nearest has behind a convolution."""
     weight, bias = _flipped(conv), _bias(conv)
     if not repeated and weight.shape[1] % scale**2:
@@ -215,9 +236,9 @@ def _of_shuffle(conv: nn.Conv2d, scale: int, *, repeated: bool = False) -> Sprea
     kernel = phases.permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)
     if bias is not None and not repeated:
         biases = bias.unflatten(0, (-1, scale**2))
-        if not torch.equal(biases, biases[:, :1].expand_as(biases)):
+        if not any_bias and not torch.equal(biases, biases[:, :1].expand_as(biases)):
             raise ValueError("the biases differ between the phases of a channel: a transposed convolution has one")
-        bias = biases[:, 0]
+        bias = biases.mean(1)
     (before, after), repeat = _paddings(conv)
     sides = weight.shape[3:]
     padding = [scale * (sides[axis] - 1 - before[axis]) for axis in (0, 1)]
