@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
+from upsample_lab.cost import count_macs
 from upsample_lab.models import build_model, decoder_parameter_count, macs_per_image
 from upsample_lab.options import load_option
-from upsample_lab.passport.cost import count_macs
 from upsample_lab.upsamplers import UPSAMPLERS
 
 SHAPE = (3, 32, 32)

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.passport import count_macs, passport
-from upsample_lab.passport.cost import count_passes
-from upsample_lab.passport.counting import Counter
+from upsample_lab.cost import Counter, count_macs, count_passes
+from upsample_lab.passport import passport
 from upsample_lab.upsamplers import Algorithms, build_upsampler
 
 IMAGE = (2, 8, 6, 5)

@@ -1,6 +1,6 @@
 """What this machine can do at most, a large matrix product and a large copy, and how near the training step comes.
 
-Operations and bytes are counted from the layers' shapes (`counting.py`). `GFLOP/s` is that of the layer's definition;
+Operations and bytes are counted from the layers' shapes (`cost.py`). `GFLOP/s` is that of the layer's definition;
 `done GFLOP/s` that of what is really multiplied, which is less where a layer is folded. `of product` and `of copy` are
 fractions of the ceilings of the same number type, measured in the same rounds: a step can reach neither, since it
 multiplies some of the time and copies the rest.
@@ -19,16 +19,15 @@ from typing import Any
 import torch
 
 from upsample_lab.benchmark.baselines import UPSAMPLERS
-from upsample_lab.benchmark.counting import executed_flops, layers, step_bytes, step_flops
 from upsample_lab.benchmark.table import Goal, Table
 from upsample_lab.benchmark.timing import DTYPES, interleaved_ms, left_out, machine, usable_dtypes
 from upsample_lab.benchmark.train import IMAGE_COUNT, Way, folds
 from upsample_lab.benchmark.trainings import advance, make_training, random_images
+from upsample_lab.cost import FLOPS_A_MAC, Counter, step_bytes, step_flops
 
 PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}  # three such float32 matrices are 48 MiB: more than the last-level cache
 COPY_BYTES = {"cpu": 128 << 20, "cuda": 2 << 30}
 LEAST_OF_PRODUCT = 0.25
-FLOPS_OF_PRODUCT = 2.0  # a multiplication and an addition for each of size³ triples
 QUICK_SHARE = 8  # `--quick` takes matrices and copies so many times smaller
 
 
@@ -88,16 +87,18 @@ def _measure(dtype: str, batch: int, repeats: int, arguments: argparse.Namespace
     with tempfile.TemporaryDirectory() as folder:
         for number, way in enumerate(chosen):
             training = make_training(way.words(batch, arguments.device), images, Path(folder))
-            counted: Any = layers(training.config, training.model, training.images.image_shape)  # type: ignore[arg-type]
-            operations, done = step_flops(counted, batch), executed_flops(partial(advance, training, 1))
-            counts[number] = operations, done, step_bytes(counted, batch, DTYPES[dtype].itemsize)
-            calls[str(number)] = partial(advance, training, 1)
+            layers = training.model.layer_costs(training.images.image_shape)
+            step = calls[str(number)] = partial(advance, training, 1)
+            with Counter() as done:
+                step()
+            carried = step_bytes(layers, batch, DTYPES[dtype].itemsize)
+            counts[number] = step_flops(layers, batch), float(FLOPS_A_MAC * done.macs), carried
         times = {name: median(each) for name, each in interleaved_ms(calls, repeats).items()}
     size, bytes_copied = _sizes(arguments)
-    product = FLOPS_OF_PRODUCT * size**3 / times["product"] / 1e6
+    product = FLOPS_A_MAC * size**3 / times["product"] / 1e6
     copy = 2 * bytes_copied / times["copy"] / 1e6
     rows = [
-        _row("matrix product", "–", dtype, times["product"], FLOPS_OF_PRODUCT * size**3, 0.0, 0.0, product, copy),
+        _row("matrix product", "–", dtype, times["product"], FLOPS_A_MAC * size**3, 0.0, 0.0, product, copy),
         _row("copy", "–", dtype, times["copy"], 0.0, 0.0, 2.0 * bytes_copied, product, copy),
     ]
     for number, way in enumerate(chosen):

@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import torch
 
+from upsample_lab.cost import parameter_count
 from upsample_lab.models.autoencoder import ConvolutionalAutoencoder, MakeUpsampler
-from upsample_lab.models.base import Autoencoder
-from upsample_lab.models.cost import decoder_parameter_count, macs_per_image
+from upsample_lab.models.base import Autoencoder, decoder_parameter_count, macs_per_image
 from upsample_lab.models.matching import Match, closest_widths
 from upsample_lab.models.mlp import FullyConnectedAutoencoder
 from upsample_lab.models.seeding import seeded
@@ -94,7 +94,7 @@ def match_budget(
     if not isinstance(model, ConvolutionalModel) or model.match == "none":
         return None
     costs: dict[str, Callable[[ConvolutionalAutoencoder], int]] = {
-        "params": _parameter_count,
+        "params": parameter_count,
         "macs": partial(macs_per_image, image_shape=image_shape),
     }
     cost = costs[model.match]
@@ -124,10 +124,6 @@ def match_budget(
             f"{REFERENCE}{closest}; use other model.widths, or model.match=none"
         )
     return match
-
-
-def _parameter_count(model: ConvolutionalAutoencoder) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _convolutional(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upsample_lab.conv import Conv2d, applied_weight
+from upsample_lab.cost import LayerCost
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.grey_output import GreyOutput
 from upsample_lab.models.layers import norm_and_activation
@@ -139,6 +140,29 @@ class ConvolutionalAutoencoder(Autoencoder):
             features = stage(features, guide)
         output: Tensor = self.to_image(features)
         return output
+
+    def layer_costs(self, image_shape: tuple[int, int, int]) -> list[LayerCost]:
+        _, height, width = image_shape
+        found = []
+
+        def add(name: str, layer: Any, *, up: int = 1, down: int = 1, normalised: bool = True) -> None:
+            nonlocal height, width
+            c_in, c_out = (getattr(layer, f"{side}_channels") for side in ("in", "out"))
+            before = height * width
+            per_pixel = layer.macs_per_pixel(height, width) if isinstance(layer, Upsampler) else layer.weight.numel()
+            height, width = height * up // down, width * up // down
+            macs = per_pixel * height * width
+            found.append(LayerCost(name, macs, c_in * before, c_out * height * width, normalised))
+
+        stages: tuple[Any, Any] = self.encoder, self.decoder
+        for number, stage in enumerate(stages[0]):
+            add(f"encoder {number}", stage[0], down=self.scale)
+        add("to latent", self.to_latent, normalised=False)
+        add("from latent", self.from_latent[0])
+        for number, stage in enumerate(stages[1]):
+            add(f"decoder {number}", stage.upsampler, up=self.scale)
+        add("to image", self.to_image, normalised=False)
+        return found
 
     @torch.no_grad()
     def decoder_kernels(self) -> dict[str, Tensor]:

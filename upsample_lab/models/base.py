@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from upsample_lab.cost import LayerCost, count_macs_of_shape
 from upsample_lab.models.matching import Match
 
 
@@ -29,6 +30,13 @@ class Autoencoder(nn.Module):
     def decode_raw(self, latent: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} defines no decode_raw")
 
+    def layer_costs(self, image_shape: tuple[int, int, int]) -> list[LayerCost]:
+        """Its convolutions, upsamplers and linear layers for one image `(C, H, W)`, in order, from their sizes alone.
+
+        A model that lists none is counted by what one forward pass of it does.
+        """
+        return []
+
     def finish(self, raw: Tensor) -> Tensor:
         """The last activation, in float32: half precision has no more than 256 steps between 0.5 and 1."""
         raw = raw.float() if raw.dtype in (torch.bfloat16, torch.float16) else raw
@@ -39,3 +47,22 @@ class Autoencoder(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         return self.finish(self.decode_raw(latent))
+
+
+ENCODER_PARTS = ("encoder.", "to_latent.")
+
+
+def decoder_parameter_count(model: Autoencoder) -> int:
+    """Parameters of everything after the latent."""
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(ENCODER_PARTS))
+
+
+def macs_per_image(model: Autoencoder, image_shape: tuple[int, int, int]) -> int:
+    """Multiply-accumulates of one image `(C, H, W)`, forward through the whole model; it may be on the meta device.
+
+    Upsamplers count by their own formula, a convolution by `positions · weights`, a linear layer by its weights. So the
+    figure is that of the method: no algorithm or library that computes it changes it. Of a plugin's model that lists
+    no layers one forward pass is counted instead, by the same conventions (`cost.py`).
+    """
+    layers = model.layer_costs(image_shape)
+    return round(sum(layer.macs for layer in layers)) or count_macs_of_shape(model, model.raw, 1, *image_shape)

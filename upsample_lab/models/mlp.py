@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from upsample_lab.cost import LayerCost
 from upsample_lab.models.base import Autoencoder
 from upsample_lab.models.layers import make_activation
 from upsample_lab.models.seeding import seeded
@@ -49,3 +50,10 @@ class FullyConnectedAutoencoder(Autoencoder):
     def decode_raw(self, latent: Tensor) -> Tensor:
         output: Tensor = self.decoder(latent.flatten(1)).view(-1, *self.image_shape)
         return output
+
+    def layer_costs(self, image_shape: tuple[int, int, int]) -> list[LayerCost]:
+        linear = [(name, module) for name, module in self.named_modules() if isinstance(module, nn.Linear)]
+        return [
+            LayerCost(name, layer.weight.numel(), layer.in_features, layer.out_features, normalised=False)
+            for name, layer in linear
+        ]

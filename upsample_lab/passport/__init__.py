@@ -3,7 +3,7 @@
 `passport(module, in_channels, scale)` measures any module; `lint` tells only what is wrong.
 """
 
-from upsample_lab.passport.cost import count_macs
+from upsample_lab.cost import count_macs
 from upsample_lab.passport.measure import Passport, lint, passport
 from upsample_lab.passport.record import Finding
 

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from upsample_lab.cli.compose import compose_grid
+from upsample_lab.cost import count_macs, parameter_count
 from upsample_lab.options.passport import PassportConfig
 from upsample_lab.passport.command import build, measure
-from upsample_lab.passport.cost import batch_shape, count_passes
 from upsample_lab.passport.figure import comparison_figure
 from upsample_lab.passport.isolation import cast, isolated
 from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.style import png
 from upsample_lab.passport.table import comparison_rows, count
+from upsample_lab.passport.timing import batch_shape
 from upsample_lab.settings import choices
 from upsample_lab.upsamplers import Upsampler
 
@@ -42,8 +43,7 @@ def registry_table() -> str:
         name, *figures = comparison_rows([measure(config)])[0]
         as_run = _macs_as_run(layer, config)
         defined = layer.macs_per_pixel(config.size, config.size)
-        parameters = sum(parameter.numel() for parameter in layer.parameters())
-        rows.append((f"`{name}`", *figures[:6], f"{parameters:,}", count(defined), count(as_run)))
+        rows.append((f"`{name}`", *figures[:6], f"{parameter_count(layer):,}", count(defined), count(as_run)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -53,8 +53,9 @@ def _macs_as_run(layer: nn.Module, config: PassportConfig) -> float:
         probe = Probe(twin, config.in_channels, config.scale, config.size)
         cast(probe.module, torch.float32)
         shape = batch_shape(probe)
-        forward, _ = count_passes(probe.raw, torch.ones(shape, dtype=torch.float32))
-        return forward.macs / (shape[0] * (config.scale * config.size) ** 2)
+        return count_macs(probe.raw, torch.ones(shape, dtype=torch.float32)) / (
+            shape[0] * (config.scale * config.size) ** 2
+        )
 
 
 def pictures() -> Iterator[tuple[str, bytes]]:

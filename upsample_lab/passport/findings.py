@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from upsample_lab.passport.inspection import (
     BlurLayer,
-    Layer,
+    KnownLayer,
     ResizeLayer,
     ShuffleLayer,
     TransposedLayer,
@@ -32,7 +32,7 @@ MAX_STRETCH = 0.1
 
 _TIED = 0.05  # weight variation over bias variation below which the bias alone is to blame
 
-AnyLayer = TypeVar("AnyLayer", bound=Layer)
+AnyLayer = TypeVar("AnyLayer", bound=KnownLayer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Evidence:
     border: Border
     impulse: Impulse
     stages: Stages
-    layers: tuple[Layer, ...]
+    layers: tuple[KnownLayer, ...]
     gradient: GradientSide
     parameter_count: int
     learned: bool  # whether there are weights that training would change

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from upsample_lab.cost import DispatchMode
 from upsample_lab.passport.probe import Probe
-from upsample_lab.passport.watching import Watch, hookable_parts, strided_tensors
+from upsample_lab.passport.watching import hookable_parts, strided_tensors
 
 aten = torch.ops.aten
 
@@ -63,10 +64,10 @@ class ShuffleLayer:
     tied_bias: bool
 
 
-Layer = TransposedLayer | ResizeLayer | BlurLayer | UnevenPad | ShuffleLayer
+KnownLayer = TransposedLayer | ResizeLayer | BlurLayer | UnevenPad | ShuffleLayer
 
 
-def inspect_layers(probe: Probe) -> tuple[Layer, ...]:
+def inspect_layers(probe: Probe) -> tuple[KnownLayer, ...]:
     """The layers that one forward pass goes through."""
     image = torch.ones(1, probe.in_channels, probe.size, probe.size, dtype=probe.dtype, device=probe.device)
     watcher = _Watcher()
@@ -80,7 +81,7 @@ def inspect_layers(probe: Probe) -> tuple[Layer, ...]:
     return tuple(dict.fromkeys(watcher.layers))
 
 
-class _Watcher(Watch):
+class _Watcher(DispatchMode):
     """Notes modules by their type as they are entered, and functions as they are dispatched.
 
     A function that runs inside a module already noted for it is not noted again: `inside` is the path of modules, and
@@ -89,7 +90,7 @@ class _Watcher(Watch):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers: list[Layer] = []
+        self.layers: list[KnownLayer] = []
         self.inside: list[tuple[str, nn.Module]] = []
         self.entered: set[str] = set()
         self.read: set[int] = set()  # memory that an operation read
@@ -140,7 +141,7 @@ def is_blur(weight: Tensor, groups: int) -> bool:
     return bool((weight >= 0).all()) and bool(((sums - 1).abs() < _BLUR_TOLERANCE).all())
 
 
-def _convolution(watcher: _Watcher, args: Any) -> Layer | None:
+def _convolution(watcher: _Watcher, args: Any) -> KnownLayer | None:
     """aten.convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)"""
     weight, stride = args[1], _pair(args[3])
     if args[6]:
@@ -149,7 +150,7 @@ def _convolution(watcher: _Watcher, args: Any) -> Layer | None:
     return BlurLayer(watcher.where, _any_padding(args[4])) if is_blur(weight, args[8]) and stride == (1, 1) else None
 
 
-def _average_pool(watcher: _Watcher, args: Any) -> Layer | None:
+def _average_pool(watcher: _Watcher, args: Any) -> KnownLayer | None:
     """aten.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)"""
     arguments = [*args, *([None] * 6)]
     kernel, stride, padding, counts_padding = arguments[1], arguments[2], arguments[3], arguments[5]
@@ -159,19 +160,19 @@ def _average_pool(watcher: _Watcher, args: Any) -> Layer | None:
     return BlurLayer(watcher.where, bool(padding) and _any_padding(padding) and counts_padding is not False)
 
 
-def _resize(watcher: _Watcher, args: Any) -> Layer:
+def _resize(watcher: _Watcher, args: Any) -> KnownLayer:
     """aten.upsample_bilinear2d(input, output_size, align_corners, ...)"""
     return ResizeLayer(watcher.where, bool(args[2]))
 
 
-def _pad(watcher: _Watcher, args: Any) -> Layer | None:
+def _pad(watcher: _Watcher, args: Any) -> KnownLayer | None:
     """aten.replication_pad2d(input, (left, right, top, bottom)); others likewise"""
     padding = (*args[1], 0, 0, 0, 0)
     left, right, top, bottom = padding[:4]
     return UnevenPad(watcher.where, (left, right, top, bottom)) if left != right or top != bottom else None
 
 
-def _shuffle(watcher: _Watcher, args: Any) -> Layer:
+def _shuffle(watcher: _Watcher, args: Any) -> KnownLayer:
     """aten.pixel_shuffle(input, factor): channel `c·factor² + phase` becomes the phase of channel `c`"""
     phases = int(args[1]) ** 2
     if watcher.last_conv is None or watcher.last_conv[1].shape[0] % phases:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from upsample_lab.passport.cost import measure_cost
+from upsample_lab.cost import parameter_count
 from upsample_lab.passport.equivariance import BANDWIDTHS, measure_equivariance
 from upsample_lab.passport.findings import Evidence, find
 from upsample_lab.passport.frequency import measure_frequency
@@ -32,6 +32,7 @@ from upsample_lab.passport.record import Cost, Finding, Record, Subject, plain
 from upsample_lab.passport.responses import measure_responses
 from upsample_lab.passport.stages import measure_stages
 from upsample_lab.passport.table import table
+from upsample_lab.passport.timing import measure_cost
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -215,7 +216,7 @@ def _gather(probe: Probe, work: _Work, name: str, kind: str) -> tuple[Evidence, 
         impulse=measure_impulse(taps, learned),
         stages=measure_stages(probe),
         layers=inspect_layers(probe),
-        parameter_count=sum(p.numel() for p in probe.module.parameters()),
+        parameter_count=parameter_count(probe.module),
         learned=learned,
         gradient=measure_gradient(probe),
     )

@@ -1,4 +1,4 @@
-"""The base of what watches the operations that PyTorch dispatches."""
+"""The parts of a foreign module that can be hooked, and the tensors that it hands on."""
 
 from __future__ import annotations
 
@@ -7,20 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-
-class Watch(TorchDispatchMode):
-    """A dispatch mode that does not load the compiler.
-
-    PyTorch wraps a mode's `__torch_dispatch__` so that it is never compiled, and for that imports `torch._dynamo` at
-    its first operation: some four seconds, in which a whole passport is measured. Nothing is compiled here.
-    """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
 
 def hookable_parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

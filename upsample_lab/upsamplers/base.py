@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from upsample_lab.upsamplers._counting import counted_macs
+from upsample_lab.cost import count_macs_of_shape, parameter_count
 from upsample_lab.upsamplers._formula import evaluate
 
 
@@ -72,14 +72,14 @@ class Upsampler(nn.Module):
     def parameter_count(self) -> int:
         """`parameter_count_formula` for this instance."""
         if self.parameter_count_formula is None:
-            return sum(parameter.numel() for parameter in self.parameters())
+            return parameter_count(self)
         return int(evaluate(self.parameter_count_formula, self.symbols()))
 
     def macs_per_pixel(self, height: int = 32, width: int = 32) -> float:
         """`macs_per_pixel_formula` for this instance; the size of the input in pixels matters to `fourier` alone."""
         if self.macs_per_pixel_formula is None:
             pixels = height * width * self.scale**2
-            return counted_macs(self, self, 1, self.in_channels, height, width) / pixels
+            return count_macs_of_shape(self, self, 1, self.in_channels, height, width) / pixels
         return evaluate(self.macs_per_pixel_formula, {**self.symbols(), "H": height, "W": width})
 
     def __prepare_scriptable__(self) -> Any:

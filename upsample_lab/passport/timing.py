@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from upsample_lab.passport.counting import Counter
+from upsample_lab.cost import call_if_differentiable, count_passes, differentiable, parameter_count
 from upsample_lab.passport.isolation import cast, duplicate
 from upsample_lab.passport.probe import Probe, first_line
 from upsample_lab.passport.record import Cost, Timing
@@ -43,15 +43,14 @@ def measure_cost(probe: Probe, on_part: Callable[[float], None] = lambda _: None
         on_part: is told the share of the work that is done, 0 to 1.
     """
     module = cast(probe.module, torch.float32)
-    parameters = list(module.parameters())
     shape = batch_shape(probe)
     output_pixels = shape[0] * (probe.size * probe.scale) ** 2
     forward, backward = count_passes(probe.raw, torch.ones(shape, dtype=torch.float32, device=probe.device))
     on_part(0.2)
     timings, repeats = _timings(probe, module, shape, on_part)
     return Cost(
-        parameter_count=sum(p.numel() for p in parameters),
-        trainable_count=sum(p.numel() for p in parameters if p.requires_grad),
+        parameter_count=parameter_count(module),
+        trainable_count=parameter_count(module, trainable=True),
         input_shape=shape,
         macs_per_pixel=forward.macs / output_pixels,
         macs_per_pixel_formula=_formula(module, probe.size),
@@ -68,49 +67,6 @@ def batch_shape(probe: Probe) -> tuple[int, int, int, int]:
     """Of the images that are counted and timed: fewer of them where they become large."""
     count = max(1, min(BATCH, MAX_OUTPUT_PIXELS // (probe.size * probe.scale) ** 2))
     return count, probe.in_channels, probe.size, probe.size
-
-
-def count_macs(module: nn.Module, input: Tensor) -> int:
-    """Multiply-accumulates of `module(input)`, by the conventions of `passport.counting`."""
-    with torch.no_grad(), Counter() as counter:
-        module(input)
-    return counter.macs
-
-
-def count_passes(call: Callable[[Tensor], Tensor], input: Tensor) -> tuple[Counter, Counter]:
-    """Counters of a forward pass, and of forward and backward together less that: the backward pass.
-
-    The peak of the second is that of both passes: what is kept for the backward pass is alive during it.
-    """
-    own = input.clone()  # which the module may write to
-    with torch.no_grad(), Counter() as alone:
-        call(own)
-    own = _differentiable(input)
-    with torch.enable_grad(), Counter() as both:
-        output = _call_if_differentiable(call, own)
-        at_forward = both.macs, both.bytes_moved
-        if output is not None:
-            gradient = torch.ones_like(output)
-            at_forward = both.macs, both.bytes_moved
-            output.backward(gradient)
-    both.macs -= at_forward[0]
-    both.bytes_moved -= at_forward[1]
-    return alone, both
-
-
-def _differentiable(image: Tensor) -> Tensor:
-    """A copy that gradients reach and that a module may write to, which it may not to a leaf."""
-    with torch.enable_grad():
-        return image.detach().clone().requires_grad_(image.is_floating_point()).clone()
-
-
-def _call_if_differentiable(call: Callable[[Tensor], Tensor], image: Tensor) -> Tensor | None:
-    """The output; None where there is no backward pass: nothing requires a gradient, or it is refused."""
-    try:
-        output = call(image)
-    except Exception:  # a forward pass through NumPy refuses what requires a gradient
-        return None
-    return output if output.requires_grad else None
 
 
 def _formula(module: nn.Module, size: int) -> float | None:
@@ -182,14 +138,14 @@ def _cuda_peaks(variant: Variant) -> tuple[int, int]:
     """What PyTorch's allocator handed out beyond what it held before, workspaces included."""
     peaks = []
     for with_backward in (False, True):
-        image = _differentiable(variant.input) if with_backward else variant.input.clone()
+        image = differentiable(variant.input) if with_backward else variant.input.clone()
         torch.cuda.synchronize(variant.input.device)
         torch.cuda.reset_peak_memory_stats(variant.input.device)
         before = torch.cuda.memory_allocated(variant.input.device)
         with torch.set_grad_enabled(with_backward):
             if not with_backward:
                 variant.module(image)
-            elif (output := _call_if_differentiable(variant.module, image)) is not None:
+            elif (output := call_if_differentiable(variant.module, image)) is not None:
                 output.backward(torch.ones_like(output))
                 del output
         torch.cuda.synchronize(variant.input.device)
@@ -202,7 +158,7 @@ def _time_once(variant: Variant) -> None:
     with torch.no_grad():
         variant.forward_sec.append(_seconds(lambda: variant.module(image), image.device))
     with torch.enable_grad():
-        output = _call_if_differentiable(variant.module, _differentiable(variant.input))
+        output = call_if_differentiable(variant.module, differentiable(variant.input))
         if output is not None:
             gradient = torch.ones_like(output)
             variant.backward_sec.append(_seconds(lambda: output.backward(gradient), image.device))

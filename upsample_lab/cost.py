@@ -1,4 +1,8 @@
-"""Counting what a module really does, by watching the operations that PyTorch dispatches.
+"""What modules cost: parameters, multiply-accumulates and bytes, from the sizes of layers or from what is really done.
+
+Two countings answer two questions. `LayerCost` is a layer's definition, whatever cheaper order computes it; a model
+lists its layers (`Autoencoder.layer_costs`). `Counter` watches the operations that PyTorch dispatches. (What one
+convolution needs by its sizes alone, borders exact, is a chapter of `conv/arithmetic.py`.)
 
 Conventions:
 - A multiply-accumulate (MAC) is one multiplication whose product is added to a sum, in a matrix product, a convolution
@@ -16,13 +20,129 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from upsample_lab.passport.watching import Watch
+FLOPS_A_MAC = 2  # a multiplication and an addition
+# Each line is one walk through memory of a tensor that large, where no two operators are merged and nothing is cached.
+INPUT_PASSES = 3  # a convolution's input: read forward and for the weights' gradient, its own gradient written
+OUTPUT_PASSES = 3  # its output: written forward, its gradient read twice
+NORM_PASSES = 8  # batch norm: read twice (moments, values) and written; backward, two tensors read twice, one written
+ACTIVATION_PASSES = 5  # read and written; backward, the gradient and the result read, one written
+
+
+def parameter_count(module: nn.Module, *, trainable: bool = False) -> int:
+    """Numbers of a module's parameters, or of those that require a gradient."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad or not trainable)
+
+
+# ------------------------------------------------------------------------------------------------- from layers' sizes
+
+
+class LayerCost(NamedTuple):
+    """One convolution, upsampler or linear layer of a model: numbers are those of one image, forward."""
+
+    name: str
+    macs: float
+    in_numbers: int
+    out_numbers: int
+    normalised: bool
+    """Whether a norm and an activation follow."""
+
+
+def step_flops(layers: Sequence[LayerCost], batch: int) -> float:
+    """Operations of one training step: forward and both gradients, the first layer's without that of its input."""
+    return FLOPS_A_MAC * batch * (3 * sum(layer.macs for layer in layers) - layers[0].macs)
+
+
+def step_bytes(layers: Sequence[LayerCost], batch: int, bytes_a_number: int) -> float:
+    """Bytes that one step carries to and from memory where each operator reads and writes its tensors once a pass.
+
+    Weights and optimizer are left out: they stay in the cache, and are some hundredths of the images.
+    """
+    numbers = 0
+    for layer in layers:
+        numbers += INPUT_PASSES * layer.in_numbers + OUTPUT_PASSES * layer.out_numbers
+        numbers += (NORM_PASSES + ACTIVATION_PASSES) * layer.out_numbers * layer.normalised
+    return float(batch * bytes_a_number * (numbers - layers[0].in_numbers))
+
+
+# ---------------------------------------------------------------------------------------------- from what is dispatched
+
+
+def count_macs(call: Callable[[Tensor], object], input: Tensor) -> int:
+    """MACs of `call(input)`, without gradients."""
+    with torch.no_grad(), Counter() as counter:
+        call(input)
+    return counter.macs
+
+
+def count_macs_of_shape(module: nn.Module, call: Callable[[Tensor], object], *shape: int) -> int:
+    """MACs of `call`, a method of the module's, for zeros of that shape, in evaluation mode; the module is as before.
+
+    The module may be on the meta device: then nothing is computed but sizes.
+    """
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    modes = {part: part.training for part in module.modules()}
+    try:
+        module.eval()
+        return count_macs(call, torch.zeros(shape, device=device))
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def count_passes(call: Callable[[Tensor], Tensor], input: Tensor) -> tuple[Counter, Counter]:
+    """Counters of a forward pass, and of forward and backward together less that: the backward pass.
+
+    The peak of the second is that of both passes: what is kept for the backward pass is alive during it.
+    """
+    own = input.clone()  # which the module may write to
+    with torch.no_grad(), Counter() as alone:
+        call(own)
+    own = differentiable(input)
+    with torch.enable_grad(), Counter() as both:
+        output = call_if_differentiable(call, own)
+        at_forward = both.macs, both.bytes_moved
+        if output is not None:
+            gradient = torch.ones_like(output)
+            at_forward = both.macs, both.bytes_moved
+            output.backward(gradient)
+    both.macs -= at_forward[0]
+    both.bytes_moved -= at_forward[1]
+    return alone, both
+
+
+def differentiable(image: Tensor) -> Tensor:
+    """A copy that gradients reach and that a module may write to, which it may not to a leaf."""
+    with torch.enable_grad():
+        return image.detach().clone().requires_grad_(image.is_floating_point()).clone()
+
+
+def call_if_differentiable(call: Callable[[Tensor], Tensor], image: Tensor) -> Tensor | None:
+    """The output; None where there is no backward pass: nothing requires a gradient, or it is refused."""
+    try:
+        output = call(image)
+    except Exception:  # a forward pass through NumPy refuses what requires a gradient
+        return None
+    return output if output.requires_grad else None
+
+
+class DispatchMode(TorchDispatchMode):
+    """The base of what watches the operations that PyTorch dispatches: a mode that does not load the compiler.
+
+    PyTorch wraps a mode's `__torch_dispatch__` so that it is never compiled, and for that imports `torch._dynamo` at
+    its first operation: some four seconds, in which a whole passport is measured. Nothing is compiled here.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
 
 aten = torch.ops.aten
 
@@ -131,7 +251,7 @@ MACS: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
 }
 
 
-class Counter(Watch):
+class Counter(DispatchMode):
     """Counts MACs, bytes and peak bytes of everything inside `with Counter() as counter`."""
 
     def __init__(self) -> None:
