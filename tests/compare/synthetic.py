@@ -14,7 +14,6 @@ from safetensors.numpy import save_file
 from upsample_lab.compare.catalogue import ARTIFACT, metric_of
 from upsample_lab.compare.result import (
     Comparison,
-    Cost,
     Curve,
     Difference,
     Estimate,
@@ -25,6 +24,7 @@ from upsample_lab.compare.result import (
     RegionError,
     Run,
     Variant,
+    VariantCost,
 )
 
 PSNR = Metric("test/psnr_db", "PSNR", "dB", True, 2, 0.1)
@@ -70,7 +70,7 @@ def synthetic(
             upsampler=upsampler,
             settings={"upsample.name": upsampler, **(notes or {})},
             runs=tuple(_run(folder, number, name, upsampler, pattern, seed, notes or {}) for seed in seeds),
-            cost=Cost(parameters, int(macs * 1e6), 1.1 + macs * 0.31 if latency else None, 9000 / (1 + macs)),
+            cost=VariantCost(parameters, int(macs * 1e6), 1.1 + macs * 0.31 if latency else None, 9000 / (1 + macs)),
         )
         for number, (name, upsampler, _, pattern, parameters, macs) in enumerate(recipes)
     )

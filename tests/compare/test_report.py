@@ -31,7 +31,7 @@ from upsample_lab.compare.report.pictures import load_pictures
 from upsample_lab.compare.report.sections import NO_FLAT
 from upsample_lab.compare.report.svg import DARK_CONTRAST, DARK_PAPER, contrast, on_dark, render
 from upsample_lab.compare.report.words import listed, number, ranks_of, results_table, shortened, signed, standing
-from upsample_lab.compare.result import Comparison, Cost, Curve, Metric, Run, Variant
+from upsample_lab.compare.result import Comparison, Curve, Metric, Run, Variant, VariantCost
 from upsample_lab.palette import LOOKS, look_of
 
 from .synthetic import GREYS, METRICS, PATTERN, PSNR, USUAL, Recipe, flat_tensors, many, synthetic
@@ -393,7 +393,7 @@ def test_what_is_none_has_one_rank_one_word_and_no_digits_everywhere(usual: Writ
 def of(name: str, upsampler: str, **options: object) -> Variant:
     """A variant with these options."""
     run = Run(Path("nowhere"), 0, {"upsample": {"name": upsampler, **options}}, {}, {})
-    return Variant(name, upsampler, {}, (run,), Cost(1, None, None, None))
+    return Variant(name, upsampler, {}, (run,), VariantCost(1, None, None, None))
 
 
 def test_a_variant_has_one_color_in_every_report() -> None:

@@ -12,12 +12,12 @@ from torch import nn
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.models import ConvolutionalAutoencoder, build_model
 from upsample_lab.passport import Finding, lint, passport
-from upsample_lab.passport.findings import exact_padding
 from upsample_lab.passport.isolation import isolated
 from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.stages import measure_stages
 from upsample_lab.settings import option_values
 from upsample_lab.upsamplers import UPSAMPLERS, build_upsampler
+from upsample_lab.upsamplers.deconv import exact_padding
 
 from . import modules
 from .modules import seeded

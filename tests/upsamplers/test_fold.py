@@ -27,7 +27,7 @@ from upsample_lab.resize import nearest_matrix
 from upsample_lab.runs.identity import digest
 from upsample_lab.settings import option_values
 from upsample_lab.upsamplers import UPSAMPLERS, Algorithms, Upsampler
-from upsample_lab.upsamplers._fold import Layer, choose_form, nearest_kernel
+from upsample_lab.upsamplers._fold import FoldCase, choose_form, nearest_kernel
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 from upsample_lab.upsamplers._taps import tap_matrices
 
@@ -283,7 +283,7 @@ def test_folded_layers_need_fewer_products(form: str, products: float) -> None:
 # The rule, and the setting
 
 
-def layer(**changed: Any) -> Layer:
+def layer(**changed: Any) -> FoldCase:
     usual: dict[str, Any] = {
         "nearest": False,
         "scale": 2,
@@ -296,7 +296,7 @@ def layer(**changed: Any) -> Layer:
         "filter_size": None,
         "channels_last": True,
     }
-    return Layer(**{**usual, **changed})
+    return FoldCase(**{**usual, **changed})
 
 
 @pytest.mark.parametrize(

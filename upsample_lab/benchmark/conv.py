@@ -14,7 +14,7 @@ from .table import Table
 from .timing import DTYPES, interleaved_ms, left_out, machine, median_ratio, usable_dtypes
 
 
-class Shape(NamedTuple):
+class LayerShape(NamedTuple):
     """One layer: ``size`` is the height and width of its input; ``decoder`` says whether the median counts it."""
 
     transposed: bool
@@ -33,15 +33,15 @@ class Shape(NamedTuple):
 
 
 SHAPES = [
-    Shape(True, 64, 32, 7, 4, 2, 1, True),
-    Shape(True, 32, 32, 14, 4, 2, 1, True),
-    Shape(False, 64, 64, 16, 3, 1, 1, True),
-    Shape(False, 64, 64, 28, 3, 1, 1, True),
-    Shape(False, 1, 32, 28, 3, 2, 1, False),
-    Shape(False, 32, 64, 14, 3, 2, 1, False),
-    Shape(False, 64, 4, 7, 1, 1, 0, False),
-    Shape(False, 4, 64, 7, 1, 1, 0, False),
-    Shape(False, 32, 1, 28, 3, 1, 1, False),
+    LayerShape(True, 64, 32, 7, 4, 2, 1, True),
+    LayerShape(True, 32, 32, 14, 4, 2, 1, True),
+    LayerShape(False, 64, 64, 16, 3, 1, 1, True),
+    LayerShape(False, 64, 64, 28, 3, 1, 1, True),
+    LayerShape(False, 1, 32, 28, 3, 2, 1, False),
+    LayerShape(False, 32, 64, 14, 3, 2, 1, False),
+    LayerShape(False, 64, 4, 7, 1, 1, 0, False),
+    LayerShape(False, 4, 64, 7, 1, 1, 0, False),
+    LayerShape(False, 32, 1, 28, 3, 1, 1, False),
 ]
 FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> Table:
 
 
 def _row(
-    shape: Shape, dtype: str, memory_format: str, name: str, times: dict[str, list[float]], ratio: float
+    shape: LayerShape, dtype: str, memory_format: str, name: str, times: dict[str, list[float]], ratio: float
 ) -> dict[str, str | float]:
     return {
         "layer": shape.label,
@@ -103,7 +103,7 @@ def _row(
 
 
 def _step(
-    shape: Shape, algorithm: str, dtype: str, memory_format: str, arguments: argparse.Namespace
+    shape: LayerShape, algorithm: str, dtype: str, memory_format: str, arguments: argparse.Namespace
 ) -> Callable[[], object]:
     """One forward and backward pass, with the gradients for input, weight and bias."""
     make = {"dtype": DTYPES[dtype], "device": arguments.device}

@@ -21,7 +21,7 @@ from upsample_lab.upsamplers import UPSAMPLERS, Algorithms, build_upsampler
 LEAST_SPEEDUP = {"nearest": 2.0, "bilinear": 1.8}  # float32, geometric mean over the shapes
 
 
-class Shape(NamedTuple):
+class StageShape(NamedTuple):
     """An upsampler's place: channels, and height and width of its input."""
 
     in_channels: int
@@ -33,7 +33,7 @@ class Shape(NamedTuple):
         return f"{self.in_channels}→{self.out_channels}, {self.size}x{self.size} → {2 * self.size}x{2 * self.size}"
 
 
-SHAPES = (Shape(64, 32, 7), Shape(32, 32, 14), Shape(64, 64, 16), Shape(128, 64, 16))
+SHAPES = (StageShape(64, 32, 7), StageShape(32, 32, 14), StageShape(64, 64, 16), StageShape(128, 64, 16))
 """The default decoder's two on MNIST's images, and two of wider decoders on 32 x 32 images."""
 
 
@@ -91,7 +91,9 @@ def run(arguments: argparse.Namespace) -> Table:
     return Table(title, machine(), rows, summary, goals)
 
 
-def _step(name: str, conv: str, fold: str, shape: Shape, batch: int, dtype: str, device: str) -> Callable[[], object]:
+def _step(
+    name: str, conv: str, fold: str, shape: StageShape, batch: int, dtype: str, device: str
+) -> Callable[[], object]:
     """Forward and backward of one layer, with the gradients of input, weight and bias."""
     algorithms = Algorithms(conv, conv)
     layer = build_upsampler(name, shape.in_channels, shape.out_channels, 2, algorithms=algorithms)

@@ -17,7 +17,7 @@ from upsample_lab.compare.images import examples_of, per_image, region_errors
 from upsample_lab.compare.judge import Values, agreements, differences_of, estimates_of, pareto_of, ranking_of
 from upsample_lab.compare.provenance import provenance_of
 from upsample_lab.compare.reading import Found, find_experiment, keep_only, read_runs
-from upsample_lab.compare.result import Comparison, Cost, Curve, Metric, Variant
+from upsample_lab.compare.result import Comparison, Curve, Metric, Variant, VariantCost
 from upsample_lab.compare.statistics import resamples_of
 from upsample_lab.compare.variants import Group, group_runs, select
 from upsample_lab.compare.verdicts import overall_verdict
@@ -152,7 +152,7 @@ def read_histories(groups: Sequence[Group], seeds: Sequence[int], keys: Sequence
 
 def costs_of(
     groups: Sequence[Group], histories: Mapping[str, Sequence[History]], *, latency: bool
-) -> tuple[dict[str, Cost], list[str]]:
+) -> tuple[dict[str, VariantCost], list[str]]:
     """What each variant costs, and caveats about what could not be measured."""
     measured: Mapping[str, float] = {}
     notes = []
@@ -167,7 +167,7 @@ def costs_of(
         summary = group.runs[0].summary
         speeds = [history.images_per_sec for history in histories[group.name] if history.images_per_sec]
         macs = summary.get("macs_per_image")
-        costs[group.name] = Cost(
+        costs[group.name] = VariantCost(
             parameters=int(summary["parameters"]),
             macs=int(macs) if isinstance(macs, int) else None,
             latency_ms=measured.get(group.name),
@@ -178,7 +178,7 @@ def costs_of(
 
 def judged(
     config: CompareConfig, found: Found, groups: Sequence[Group], every: Sequence[Values],
-    histories: Mapping[str, Sequence[History]], costs: Mapping[str, Cost], command: str, reference: str | None,
+    histories: Mapping[str, Sequence[History]], costs: Mapping[str, VariantCost], command: str, reference: str | None,
     caveats: Sequence[str],
 ) -> Comparison:  # fmt: skip
     """All that follows from values that are known to be comparable."""
@@ -229,7 +229,7 @@ def _in_order(values: Values, names: Sequence[str]) -> Values:
     return replace(values, names=tuple(kept), values=values.values[[rows[name] for name in kept]])
 
 
-def _variant(group: Group, seeds: Sequence[int], cost: Cost) -> Variant:
+def _variant(group: Group, seeds: Sequence[int], cost: VariantCost) -> Variant:
     runs = tuple(run for run in group.runs if run.seed in seeds)
     return Variant(group.name, group.layer, group.settings, runs, cost)
 

@@ -27,7 +27,7 @@ CONFIDENCE = 0.95
 SEED_COUNTS = (3, 5, 10)
 RESAMPLES = 1999  # of 10 seeds; fewer seeds are enumerated
 
-Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+DrawRuns = Callable[[np.random.Generator, tuple[int, ...]], Array]
 Interval = Callable[[Array, Resamples], tuple[Array, Array]]
 
 
@@ -36,7 +36,7 @@ def _lognormal(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return random.lognormal(0, 1, shape) - math.exp(0.5)
 
 
-NOISES: dict[str, Draw] = {
+NOISES: dict[str, DrawRuns] = {
     "normal": lambda random, shape: random.standard_normal(shape),
     "heavy tails (t, 3 degrees of freedom)": lambda random, shape: random.standard_t(3, shape),
     "skewed (exponential)": lambda random, shape: random.exponential(1, shape) - 1,
@@ -118,7 +118,7 @@ CANDIDATES: dict[str, Interval] = {
 # Measurements
 
 
-def coverage(interval: Interval, draw: Draw, count: int, cases: int, seed: int = 0) -> tuple[float, float]:
+def coverage(interval: Interval, draw: DrawRuns, count: int, cases: int, seed: int = 0) -> tuple[float, float]:
     """Share of simulated samples of `count` values whose interval holds the true mean, and the median width."""
     random = np.random.default_rng(seed)
     resamples = resamples_of(count, RESAMPLES, seed)
@@ -131,7 +131,7 @@ def coverage(interval: Interval, draw: Draw, count: int, cases: int, seed: int =
 
 
 def false_alarms(
-    draw: Draw, variants: int, count: int, cases: int, seed: int = 0, facts: Facts | None = None,
+    draw: DrawRuns, variants: int, count: int, cases: int, seed: int = 0, facts: Facts | None = None,
     spreads: Array | None = None,
 ) -> float:  # fmt: skip
     """Share of experiments in which any difference is shown between variants that are all the same (A/A).
@@ -146,7 +146,7 @@ def false_alarms(
     return alarms / cases
 
 
-def powers(draw: Draw, variants: int, count: int, cases: int, seed: int = 0) -> tuple[float, float]:
+def powers(draw: DrawRuns, variants: int, count: int, cases: int, seed: int = 0) -> tuple[float, float]:
     """Share of true differences from the reference that are shown, by both questions and by Holm over all pairs.
 
     The reference, and with it the best, is better than every other by three standard deviations of a run. Holm over
@@ -165,7 +165,7 @@ def powers(draw: Draw, variants: int, count: int, cases: int, seed: int = 0) -> 
     return new / cases, old / cases
 
 
-def simultaneous_coverage(true_means: Array, draw: Draw, count: int, cases: int, seed: int = 0) -> float:
+def simultaneous_coverage(true_means: Array, draw: DrawRuns, count: int, cases: int, seed: int = 0) -> float:
     """Share of experiments in which the corrected intervals of all pairs hold their true differences at once."""
     random, whole = np.random.default_rng(seed), 0
     for _ in range(cases):
@@ -206,7 +206,7 @@ def _half_zero(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.where(random.random(shape) < 0.5, 0.0, random.lognormal(0, 1, shape))
 
 
-ALARMS: dict[str, tuple[Draw, Facts | None]] = {
+ALARMS: dict[str, tuple[DrawRuns, Facts | None]] = {
     **{name: (draw, None) for name, draw in NOISES.items()},
     "positive, on a log scale (log-normal)": (lambda random, shape: random.lognormal(0, 1, shape), ZERO),
     "half of all runs exactly zero": (_half_zero, ZERO),

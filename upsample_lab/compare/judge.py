@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from upsample_lab.compare.questions import SPLIT, TESTED, Answers, Facts, answers, on_log_scale, present, scaled
-from upsample_lab.compare.result import Cost, Difference, Estimate, Metric, Ranking
+from upsample_lab.compare.result import Difference, Estimate, Metric, Ranking, VariantCost
 from upsample_lab.compare.statistics import (
     Array,
     Resamples,
@@ -166,7 +166,7 @@ def agreements(every: Sequence[Values]) -> dict[tuple[str, str], float]:
     return taus
 
 
-def pareto_of(quality: Values, costs: Mapping[str, Cost]) -> dict[str, tuple[str, ...]]:
+def pareto_of(quality: Values, costs: Mapping[str, VariantCost]) -> dict[str, tuple[str, ...]]:
     """For each kind of cost that is known of every variant, those that no other dominates, the cheapest first."""
     goodness = spread(quality.goodness)[0]
     fronts = {}

@@ -40,7 +40,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Cost:
+class VariantCost:
     """What a variant costs; for the model as a whole, forward, one image."""
 
     parameters: int
@@ -57,7 +57,7 @@ class Variant:
     upsampler: str  # its name in the registry (for colours), or the model's where it has no upsampler
     settings: Mapping[str, Any]
     runs: tuple[Run, ...]  # by seed
-    cost: Cost
+    cost: VariantCost
 
 
 @dataclass(frozen=True)

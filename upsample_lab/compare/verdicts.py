@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_lab.compare.catalogue import is_none, ratio, shown
-from upsample_lab.compare.result import Cost, Difference, Estimate, Metric, Ranking
+from upsample_lab.compare.result import Difference, Estimate, Metric, Ranking, VariantCost
 from upsample_lab.compare.statistics import chance_of_classes
 
 RATIO_OF_INTEREST = 2.0  # of figures that are compared by their ratio: twice as much
 
 MOST_LISTED = 6  # names in a sentence; of more, the first
 
-Values = Sequence[float] | NDArray[np.float64]
+Numbers = Sequence[float] | NDArray[np.float64]
 
 
-def difference_verdict(metric: Metric, pair: Difference, first: Values, second: Values) -> str:
+def difference_verdict(metric: Metric, pair: Difference, first: Numbers, second: Numbers) -> str:
     """One sentence on a pair, which has everything but that sentence; the values are those of its two variants."""
     if pair.kind == "neither":
         floor = shown(metric, metric.none_below or 0.0)
@@ -51,7 +51,7 @@ def _difference(metric: Metric, pair: Difference) -> str:
     )
 
 
-def _ratio(metric: Metric, pair: Difference, first: Values, second: Values) -> str:
+def _ratio(metric: Metric, pair: Difference, first: Numbers, second: Numbers) -> str:
     """Of the larger over the smaller, whatever stands first."""
     larger, smaller = (pair.first, pair.second) if pair.mean > 1 else _turned(pair)
     ends = [end if pair.mean > 1 else 1 / end if end else math.inf for end in (pair.mean, pair.low, pair.high)]
@@ -65,7 +65,7 @@ def _ratio(metric: Metric, pair: Difference, first: Values, second: Values) -> s
     )
 
 
-def _split(metric: Metric, pair: Difference, first: Values, second: Values) -> str:
+def _split(metric: Metric, pair: Difference, first: Numbers, second: Numbers) -> str:
     floor = metric.none_below or 0.0
     (one, some), (other, none) = sorted(((pair.first, first), (pair.second, second)), key=lambda v: -max(v[1]))
     seeds, with_it = len(pair.seeds), [value for value in some if value >= floor]
@@ -86,7 +86,7 @@ def chance(probability: float) -> str:
     return f"once in {round(1 / probability):,}" if probability > 1e-9 else "less than once in 1,000,000,000"
 
 
-def geometric_mean(metric: Metric, values: Values) -> float:
+def geometric_mean(metric: Metric, values: Numbers) -> float:
     """What is none counts as just that."""
     return float(np.exp(np.log(np.maximum(values, metric.none_below or np.finfo(np.float64).tiny)).mean()))
 
@@ -115,7 +115,7 @@ def overall_verdict(
     agreement: Mapping[tuple[str, str], float],
     artifact: Metric | None,
     pareto: Mapping[str, Sequence[str]],
-    costs: Mapping[str, Cost],
+    costs: Mapping[str, VariantCost],
 ) -> tuple[str, ...]:
     """Three sentences: quality, artifact against quality, cost against quality."""
     primary = metrics[0]
@@ -237,7 +237,7 @@ def _classes(metric: Metric, estimates: Mapping[str, Estimate], ranking: Ranking
 
 def _cost(
     metric: Metric, best: str, ties: list[str], estimates: Mapping[str, Estimate], pareto: Mapping[str, Sequence[str]],
-    costs: Mapping[str, Cost],
+    costs: Mapping[str, VariantCost],
 ) -> str:  # fmt: skip
     kind = "macs" if "macs" in pareto else "parameters"
     unit = "million multiply-accumulates an image" if kind == "macs" else "thousand parameters"

@@ -55,7 +55,7 @@ class FolderSettings:
 
 
 @dataclass
-class Report:
+class PreparationReport:
     """What became of the files, beside the pixels."""
 
     train_count: int = 0
@@ -110,7 +110,7 @@ def load_image_folder(root: Path, path: str, settings: FolderSettings, cache_dir
     folder = resolve_folder(root, path)
     listing = list_images(folder)
     if not listing.files:
-        why = Report(left_out=listing.left_out, other_count=listing.other_count).notes(settings.image_size)
+        why = PreparationReport(left_out=listing.left_out, other_count=listing.other_count).notes(settings.image_size)
         raise DataError(f"{folder}: no image files in it" + "".join(f"; {note}" for note in why))
     entry = _cache_folder(cache_dir) / cache_key(listing, settings)
     found = _open_entry(entry, settings)
@@ -153,10 +153,10 @@ def _cache_folder(cache_dir: str | None) -> Path:
     return base / "upsample_lab" / "image_folder"
 
 
-def _open_entry(entry: Path, settings: FolderSettings) -> tuple[Tensor, Tensor, Report] | None:
+def _open_entry(entry: Path, settings: FolderSettings) -> tuple[Tensor, Tensor, PreparationReport] | None:
     """The entry, if it is there and whole; an entry that is not is made anew."""
     try:
-        report = Report(**json.loads((entry / "report.json").read_text("utf-8")))
+        report = PreparationReport(**json.loads((entry / "report.json").read_text("utf-8")))
         report.check()
         train = _map_array(entry / "train.npy", report.train_count, settings)
         test = _map_array(entry / "test.npy", report.test_count, settings)
@@ -180,7 +180,7 @@ def _build_entry(entry: Path, folder: Path, listing: Listing, settings: FolderSe
     train, test, split_note = split_files(
         listing.files, settings.test_fraction, settings.train_folders, settings.test_folders
     )
-    report = Report(other_count=listing.other_count, split_note=split_note, left_out=dict(listing.left_out))
+    report = PreparationReport(other_count=listing.other_count, split_note=split_note, left_out=dict(listing.left_out))
     work = entry.with_suffix(".unfinished")  # the lock's holder is the only one who writes it
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
@@ -208,7 +208,7 @@ def _convert(
     files: Sequence[ImageFile],
     target: Path,
     settings: FolderSettings,
-    report: Report,
+    report: PreparationReport,
     digest: Digest,
     pool: Executor,
     advance: Callable[[int], None],

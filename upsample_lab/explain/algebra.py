@@ -83,10 +83,10 @@ class Sum:
 
 FIRST_NUMBER = {"x": 1, "y": 0, "z": 1}
 
-Cell = Weight | Pixel | None
+GridCell = Weight | Pixel | None
 """What a small square of a drawing holds; None is a zero that padding or zero insertion put there."""
 
-Grid = tuple[tuple[Cell, ...], ...]
+Grid = tuple[tuple[GridCell, ...], ...]
 PixelGrid = tuple[tuple[Pixel, ...], ...]
 WeightGrid = tuple[tuple[Weight, ...], ...]
 Image = tuple[tuple[Sum, ...], ...]
@@ -157,7 +157,7 @@ class Derivation:
         """``C``, one row for each output pixel and one column for each input pixel, read off `convolved`."""
         rows = []
         for output in _flat(self.convolved):
-            row: list[Cell] = [None] * self.input_size**2
+            row: list[GridCell] = [None] * self.input_size**2
             for weight, pixel in output.terms:
                 row[pixel.number - FIRST_NUMBER["x"]] = weight
             rows.append(tuple(row))
@@ -191,7 +191,7 @@ class Derivation:
         A further `output_padding` rows and columns of zeros follow at the bottom and the right.
         """
         size = (self.output_size - 1) * self.stride + 1
-        spread: list[list[Cell]] = [[None] * size for _ in range(size)]
+        spread: list[list[GridCell]] = [[None] * size for _ in range(size)]
         for row, pixels in enumerate(self.y):
             for col, pixel in enumerate(pixels):
                 spread[row * self.stride][col * self.stride] = pixel

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from . import palette
-from .algebra import Cell, Derivation, Weight
+from .algebra import Derivation, GridCell, Weight
 from .drawing import CELL_FONT, CELL_INCH, CHIP_HEIGHT, CHIP_WIDTH, Sheet, math_symbol
 from .steps import Slide, positions, slides
 
@@ -144,7 +144,7 @@ class _Panel:
         sheet.frame(self.result_left + col, top + row, 1, 1)
         self._draw_equation(sheet, position)
 
-    def _draw_product(self, sheet: Sheet, x: float, y: float, weight: Weight, cell: Cell) -> None:
+    def _draw_product(self, sheet: Sheet, x: float, y: float, weight: Weight, cell: GridCell) -> None:
         """A cell under the kernel: the weight small in the corner, what it is multiplied with in the middle."""
         sheet.box(x, y, 1, 1, palette.weight_colour(weight, self.kernel_size), palette.PAPER, 0.8)
         label_shown = sheet.figure.dpi >= LEAST_LABEL_DPI

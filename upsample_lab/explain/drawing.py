@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from . import palette
-from .algebra import Cell, Pixel, Sum, Term, Weight
+from .algebra import GridCell, Pixel, Sum, Term, Weight
 
 CELL_INCH = 0.44
 POINTS_PER_INCH = 72
@@ -92,7 +92,7 @@ class Sheet:
     # ---------------------------------------------------------------------------------------------------- symbols
 
     def cell(
-        self, x: float, y: float, cell: Cell, size: float = 1.0, *, zero: str = "0", fill: str | None = None
+        self, x: float, y: float, cell: GridCell, size: float = 1.0, *, zero: str = "0", fill: str | None = None
     ) -> None:
         """One symbol in a square; a weight always in its own colour."""
         face, ink = self._colours(cell)
@@ -104,14 +104,16 @@ class Sheet:
         elif zero:
             self.text(x + size / 2, y + size / 2, zero, 0.34 * size, colour=palette.MUTED)
 
-    def _colours(self, cell: Cell) -> tuple[str, str]:
+    def _colours(self, cell: GridCell) -> tuple[str, str]:
         if isinstance(cell, Weight):
             return palette.weight_colour(cell, self.kernel_size), palette.INK
         if isinstance(cell, Pixel):
             return (palette.Y_FILL, palette.Y_INK) if cell.name == "y" else (palette.X_FILL, palette.INK)
         return palette.PAPER, palette.MUTED
 
-    def grid(self, x: float, y: float, grid: Sequence[Sequence[Cell]], size: float = 1.0, *, zero: str = "0") -> None:
+    def grid(
+        self, x: float, y: float, grid: Sequence[Sequence[GridCell]], size: float = 1.0, *, zero: str = "0"
+    ) -> None:
         """A grid of cells with its top left corner at ``(x, y)``."""
         for row, cells in enumerate(grid):
             for col, cell in enumerate(cells):

@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from .algebra import Cell, Derivation, Grid, Image, Pixel, Sum, Term, Weight
+from .algebra import Derivation, Grid, GridCell, Image, Pixel, Sum, Term, Weight
 from .palette import weight_colour
 from .steps import Slide, positions, slides
 from .text import insertion_recipe
@@ -137,7 +137,7 @@ def _verdict(d: Derivation) -> str:
 # ------------------------------------------------------------------------------------------------------------ symbols
 
 
-def _grid(grid: Grid | Sequence[Sequence[Cell]], role: str = "") -> str:
+def _grid(grid: Grid | Sequence[Sequence[GridCell]], role: str = "") -> str:
     cells = "".join(
         f'<span class="cell {_kind(cell)}"><span>{_symbol(cell)}</span></span>' for row in grid for cell in row
     )
@@ -155,18 +155,18 @@ def _chip(term: Term) -> str:
     return f'<span class="chip {_name(term.weight)}">{_symbol(term.weight)} {_symbol(term.pixel)}</span>'
 
 
-def _kind(cell: Cell) -> str:
+def _kind(cell: GridCell) -> str:
     if cell is None:
         return "zero"
     return _name(cell) if isinstance(cell, Weight) else f"pixel-{cell.name}"
 
 
-def _name(weight: Cell) -> str:
+def _name(weight: GridCell) -> str:
     """The class of everything that is a given weight."""
     return f"w-{weight.row}-{weight.col}" if isinstance(weight, Weight) else ""
 
 
-def _symbol(cell: Cell) -> str:
+def _symbol(cell: GridCell) -> str:
     if cell is None:
         return "0"
     if isinstance(cell, Pixel):

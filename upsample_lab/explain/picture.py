@@ -39,7 +39,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Group:
+class BlockRow:
     """Blocks in a row, under one heading."""
 
     heading: str
@@ -77,12 +77,12 @@ def draw_derivation(derivation: Derivation) -> Figure:
 # ------------------------------------------------------------------------------------------------------------ content
 
 
-def _groups(d: Derivation) -> list[Group]:
+def _groups(d: Derivation) -> list[BlockRow]:
     n, m = d.input_size, d.output_size
     transposed_cell = min(0.72, _matrix_cell(n * n, 0.8 * LONGEST_MATRIX_SIDE))
     column = tuple((pixel,) for row in d.y for pixel in row)
     return [
-        Group(
+        BlockRow(
             "1   Convolution: the kernel slides over X",
             [
                 _grid(d.padded_x, f"$X$, {n}×{n}" + (" and its padding" if d.padding else "")),
@@ -92,11 +92,11 @@ def _groups(d: Derivation) -> list[Group]:
                 _grid(d.y, f"$Y$, {m}×{m}"),
             ],
         ),
-        Group(
+        BlockRow(
             f"2   The same as a matrix:  $Y = C\\,X$,  $C$ is {m * m}×{n * n}",
             [_matrix(d, _matrix_cell(n * n))],
         ),
-        Group(
+        BlockRow(
             f"3   The transpose:  $Z = C^{{\\top}}\\,Y$,  $C^{{\\top}}$ is {n * n}×{m * m}",
             [
                 _grid(d.transposed_matrix, "$C^{\\top}$", transposed_cell, zero=""),
@@ -105,7 +105,7 @@ def _groups(d: Derivation) -> list[Group]:
                 _image(d.transposed, f"$Z$ as an image, {n}×{n}"),
             ],
         ),
-        Group(
+        BlockRow(
             "4   By a convolution of stride 1:  $Z=$ input′ ∗ kernel′",
             [
                 _sign("="),
@@ -202,9 +202,9 @@ def _image(image: Image, label: str) -> Block:
 # ------------------------------------------------------------------------------------------------------------- layout
 
 
-def _lines(groups: Sequence[Group]) -> list[list[Group]]:
+def _lines(groups: Sequence[BlockRow]) -> list[list[BlockRow]]:
     """Two groups to a line where they fit, else one."""
-    lines: list[list[Group]] = []
+    lines: list[list[BlockRow]] = []
     for first, second in zip(groups[::2], groups[1::2], strict=True):
         if first.width + second.width + GROUP_GAP <= PAGE_WIDTH:
             lines.append([first, second])
@@ -213,7 +213,7 @@ def _lines(groups: Sequence[Group]) -> list[list[Group]]:
     return lines
 
 
-def _draw_group(sheet: Sheet, x: float, y: float, group: Group, line_height: float) -> None:
+def _draw_group(sheet: Sheet, x: float, y: float, group: BlockRow, line_height: float) -> None:
     sheet.text(x, y + 0.4, group.heading, 0.5, align="left", weight="bold")
     top, height = y + HEADING + LABEL, line_height - HEADING - LABEL
     for block in group.blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from .algebra import FIRST_NUMBER, Cell, Derivation, Grid, Image, Pixel, Sum
+from .algebra import FIRST_NUMBER, Derivation, Grid, GridCell, Image, Pixel, Sum
 
 WIDTH = 120
 """Columns that a table may take before it is broken into parts."""
@@ -121,7 +121,7 @@ def _equality(d: Derivation) -> str:
 # ------------------------------------------------------------------------------------------------------------- blocks
 
 
-def cell_text(cell: Cell, zero: str = "0") -> str:
+def cell_text(cell: GridCell, zero: str = "0") -> str:
     return zero if cell is None else str(cell)
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-class Sums:
+class RunningSums:
     """Named sums of tensors: `add` leaves them where they are, `read` copies them to the CPU."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """All artifact metrics of images alone, without a target: one call for a batch, one meter for a set."""
 
 from upsample_lab.metrics._images import ImageArray, as_images
-from upsample_lab.metrics._sums import Sums
+from upsample_lab.metrics._sums import RunningSums
 from upsample_lab.metrics.phases import (
     PhaseVariance,
     ResidualPhases,
@@ -52,7 +52,7 @@ class ArtifactMeter:
 
     def __init__(self, period: int) -> None:
         self.period = period
-        self._sums = Sums()
+        self._sums = RunningSums()
         self._radial = RadialPower()
         self._lines: SpectralLines | None = None  # its periods depend on the size of the images
 

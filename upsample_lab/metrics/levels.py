@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upsample_lab.metrics._images import ImageArray, as_images, check_period, working_dtype
-from upsample_lab.metrics._sums import Sums
+from upsample_lab.metrics._sums import RunningSums
 from upsample_lab.metrics.phases import phase_means
 
 LEVELS = 255.0
@@ -146,7 +146,7 @@ class FlatWindows:
     def __init__(self, period: int) -> None:
         self.period = period
         self.side = period * max(2, -(-WINDOW_PX // period))
-        self._sums = Sums()
+        self._sums = RunningSums()
         self._span: Tensor | None = None
         self._worst: dict[str, Tensor] = {}
         self._images = 0

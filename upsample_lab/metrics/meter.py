@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from upsample_lab.metrics._images import MIN_SIZE_PX
-from upsample_lab.metrics._sums import Sums
+from upsample_lab.metrics._sums import RunningSums
 from upsample_lab.metrics.artifacts import ArtifactMeter
 from upsample_lab.metrics.levels import FlatWindows, set_pattern_levels
 from upsample_lab.metrics.phases import ResidualPhases
@@ -31,7 +31,7 @@ class QualityMeter:
 
     def __init__(self, period: int = 2, *, data_range: float = 1.0) -> None:
         self.data_range = data_range
-        self._scores = Sums()
+        self._scores = RunningSums()
         self._image_count = 0
         self._residual_phases = ResidualPhases(period)
         self._artifacts: ArtifactMeter | None = None

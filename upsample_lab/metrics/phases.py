@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from upsample_lab.metrics._images import ImageArray, as_images, check_period
-from upsample_lab.metrics._sums import Sums
+from upsample_lab.metrics._sums import RunningSums
 from upsample_lab.metrics.sign_test import sign_blocks, sign_test
 
 _ROUNDING_SHARE = 1e-12
@@ -55,7 +55,7 @@ class ResidualPhases:
 
     def __init__(self, period: int = 2) -> None:
         self.period = period
-        self._sums = Sums()
+        self._sums = RunningSums()
         self._image_count = 0
         self._pixels_per_phase = 0  # of one channel
 

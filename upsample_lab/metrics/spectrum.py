@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from upsample_lab.metrics._images import ImageArray, as_images, check_period
-from upsample_lab.metrics._sums import Sums
+from upsample_lab.metrics._sums import RunningSums
 
 Orientation = Literal["horizontal", "vertical", "diagonal"]
 ORIENTATIONS: tuple[Orientation, ...] = ("horizontal", "vertical", "diagonal")
@@ -35,7 +35,7 @@ class SpectralLines:
 
     def __init__(self, periods: tuple[int, ...] = LINE_PERIODS) -> None:
         self.periods = periods
-        self._sums = Sums()
+        self._sums = RunningSums()
         self._image_count = 0
 
     def update(self, images: ImageArray) -> None:
@@ -126,7 +126,7 @@ class RadialPower:
     """Accumulates `radial_power_spectrum` over a set of any size, without a device-to-host copy."""
 
     def __init__(self) -> None:
-        self._sums = Sums()
+        self._sums = RunningSums()
         self._plane_count = 0
 
     def update(self, images: ImageArray) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Draw = Callable[["Axes", Record], None]
+DrawPanel = Callable[["Axes", Record], None]
 
 COLUMNS = 4
 _FINDING_WIDTH = 180  # characters of a finding on the sheet
@@ -41,9 +41,9 @@ def figure(passport: Record) -> Figure:
     return sheet
 
 
-def panel_drawings(passport: Record) -> list[tuple[Draw, str]]:
+def panel_drawings(passport: Record) -> list[tuple[DrawPanel, str]]:
     """The panels with their explanations, in reading order: what is seen, why, how it looks, what it costs."""
-    drawings: list[tuple[Draw, str]] = [
+    drawings: list[tuple[DrawPanel, str]] = [
         (
             panels.draw_flat,
             "The middle of the response to a constant image. Grey is right; squares are a checkerboard.",
@@ -93,7 +93,7 @@ _RESPONSE_TEXT = (
 )
 
 
-def _response_panel(index: int) -> Draw:
+def _response_panel(index: int) -> DrawPanel:
     return lambda axes, passport: panels.draw_response(axes, passport.responses.all()[index])
 
 

@@ -17,6 +17,7 @@ from upsample_lab.passport.inspection import (
 )
 from upsample_lab.passport.record import Border, Finding, Gains, GradientSide, Impulse, PerAxis, Stages, Subject
 from upsample_lab.passport.stages import NEGLIGIBLE_VARIATION
+from upsample_lab.upsamplers.deconv import exact_padding
 
 SHIFT_PX = 0.2
 """Smallest shift that is told of: nearer to a fifth of a pixel than to none. The half-pixel ones are 0.5 and above."""
@@ -114,15 +115,6 @@ def _wrong_size(e: Evidence) -> Iterator[Finding]:
         "measured",
         bad[0].where if len(bad) == 1 else "",
     )
-
-
-def exact_padding(kernel_size: int, stride: int) -> tuple[int, int]:
-    """`(padding, output_padding)` with which a transposed convolution gives `stride` times the size exactly.
-
-    From `(n - 1)s - 2p + k + o = s·n`; needs a kernel of at least the stride, as every gapless one has.
-    """
-    padding = max(0, math.ceil((kernel_size - stride) / 2))
-    return padding, 2 * padding + stride - kernel_size
 
 
 def _better_kernel(kernel_size: int, stride: int) -> str:

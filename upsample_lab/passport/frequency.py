@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.passport.impulse import Taps
+from upsample_lab.passport.impulse import ImpulseTaps
 from upsample_lab.passport.record import DB_CEILING, Array, Frequency, decibels, frozen_array
 
 _LINE_BINS = 64  # frequencies per cycle per input pixel on the axes; a multiple of 4, so that half band is one of them
@@ -19,7 +19,7 @@ _TINY = 1e-300  # keeps a ratio to an operator without gain finite
 _UNREACHED = 1e-13  # of the largest tap: what a sum in another order leaves of nothing in float64
 
 
-def measure_frequency(taps: Taps) -> Frequency:
+def measure_frequency(taps: ImpulseTaps) -> Frequency:
     """`Frequency` of the responses, pooled as power over pairs of channels."""
     responses = _trimmed(taps.middle)
     s, bins = taps.scale, max(4, min(_PLANE_BINS, 4 * _PLANE_BINS // taps.scale))

@@ -25,7 +25,7 @@ _ONE_SHAPE = 0.999  # share of the energy above which all pairs of channels have
 
 
 @dataclass(frozen=True)
-class Taps:
+class ImpulseTaps:
     """Responses to pixels at three places: `middle` `[C_out, C_in', s·H, s·W]`; `down`, `right` of the channels `few`.
 
     few    which of `middle`'s C_in' channels were looked at further down and further right too
@@ -43,7 +43,7 @@ class Taps:
         return self.scale * self.place + (self.scale - 1) / 2
 
 
-def measure_taps(probe: Probe) -> Taps:
+def measure_taps(probe: Probe) -> ImpulseTaps:
     """Responses to single pixels, one input channel at a time."""
     n = probe.size // 2
     channels = spread(probe.in_channels, MAX_CHANNELS)
@@ -52,7 +52,7 @@ def measure_taps(probe: Probe) -> Taps:
     down, right = (
         _responses(probe, place, [channels[i] for i in few]) for place in ((n + _OFFSET_PX, n), (n, n + _OFFSET_PX))
     )
-    return Taps(middle, down, right, tuple(few), place=n, scale=probe.scale)
+    return ImpulseTaps(middle, down, right, tuple(few), place=n, scale=probe.scale)
 
 
 def spread(count: int, limit: int) -> list[int]:
@@ -68,7 +68,7 @@ def _responses(probe: Probe, place: tuple[int, int], channels: list[int]) -> Ten
     return probe.fitted(probe.slope(images), (size, size)).transpose(0, 1)
 
 
-def measure_impulse(taps: Taps, learned: bool = False) -> Impulse:
+def measure_impulse(taps: ImpulseTaps, learned: bool = False) -> Impulse:
     """`Impulse` of the responses, and whether their weights are learned, so that one pair says nothing of another."""
     kernel, signed, share = _common_shape(_window(taps))
     support = _support(taps.middle)
@@ -87,7 +87,7 @@ def measure_impulse(taps: Taps, learned: bool = False) -> Impulse:
     )
 
 
-def taps_per_phase(taps: Taps) -> Array:
+def taps_per_phase(taps: ImpulseTaps) -> Array:
     """`[s, s]` input pixels whose value reaches each phase: a smooth operator has equally many for all."""
     strongest = taps.middle.abs().amax(dim=(0, 1))
     reached = strongest > _NEGLIGIBLE * strongest.max()
@@ -95,7 +95,7 @@ def taps_per_phase(taps: Taps) -> Array:
     return frozen_array([[int(reached[y::s, x::s].sum()) for x in range(s)] for y in range(s)])
 
 
-def _window(taps: Taps) -> Tensor:
+def _window(taps: ImpulseTaps) -> Tensor:
     """The part around the pixel that is shown, `[pairs, 9s, 9s]`."""
     half = WINDOW_PX // 2
     start, stop = taps.scale * (taps.place - half), taps.scale * (taps.place + half + 1)
@@ -167,7 +167,7 @@ def _delay_errors(response: Tensor, rows: Tensor, columns: Tensor, learned: bool
     return errors[0], errors[1]
 
 
-def _positions(taps: Taps, offset_px: int = 0) -> Tensor:
+def _positions(taps: ImpulseTaps, offset_px: int = 0) -> Tensor:
     """Output positions relative to the ideal place of an input pixel, `offset_px` input pixels beyond the middle.
 
     They wrap around half an image away, so that a response without end (a periodic sinc) is seen evenly on both sides.
@@ -177,7 +177,7 @@ def _positions(taps: Taps, offset_px: int = 0) -> Tensor:
     return torch.remainder(position + length / 2, length) - length / 2
 
 
-def _magnification(taps: Taps) -> PerAxis:
+def _magnification(taps: ImpulseTaps) -> PerAxis:
     """The scale, and what the responses to pixels further down and right have moved beyond it."""
     here, further = _positions(taps), _positions(taps, _OFFSET_PX)
     middle = _delays(taps.middle[:, list(taps.few)], here, here)
@@ -186,7 +186,7 @@ def _magnification(taps: Taps) -> PerAxis:
     return taps.scale + down / _OFFSET_PX, taps.scale + right / _OFFSET_PX
 
 
-def _phase_delays(taps: Taps) -> Tensor:
+def _phase_delays(taps: ImpulseTaps) -> Tensor:
     """`[s, s, 2]`: where the samples of each phase put a slowly varying image, against the ideal place.
 
     The filter of phase `p` is `h[s·k + p]`; with centroid `c` over `k` its samples lie around `s·c + p`. The phases of
@@ -209,27 +209,27 @@ def _support(response: Tensor) -> tuple[tuple[int, int], tuple[int, int]] | None
     return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
 
 
-def _is_compact(support: tuple[tuple[int, int], tuple[int, int]] | None, taps: Taps) -> bool:
+def _is_compact(support: tuple[tuple[int, int], tuple[int, int]] | None, taps: ImpulseTaps) -> bool:
     """Whether the support ends before the image does."""
     last = taps.middle.shape[-1] - 1
     return support is not None and all(start > 0 and stop < last for start, stop in support)
 
 
-def _extent(support: tuple[tuple[int, int], tuple[int, int]] | None, taps: Taps) -> tuple[int, int] | None:
+def _extent(support: tuple[tuple[int, int], tuple[int, int]] | None, taps: ImpulseTaps) -> tuple[int, int] | None:
     if support is None or not _is_compact(support, taps):
         return None
     (top, bottom), (left, right) = support
     return bottom - top + 1, right - left + 1
 
 
-def _support_shift(support: tuple[tuple[int, int], tuple[int, int]] | None, taps: Taps) -> PerAxis | None:
+def _support_shift(support: tuple[tuple[int, int], tuple[int, int]] | None, taps: ImpulseTaps) -> PerAxis | None:
     if support is None or not _is_compact(support, taps):
         return None
     (top, bottom), (left, right) = support
     return (top + bottom) / 2 - taps.centre, (left + right) / 2 - taps.centre
 
 
-def _position_error(taps: Taps) -> float:
+def _position_error(taps: ImpulseTaps) -> float:
     """Difference between the responses at two places, moved onto each other, relative."""
     step = taps.scale * _OFFSET_PX
     middle, moved_down, moved_right = taps.middle[:, list(taps.few)], taps.down[:, :, step:], taps.right[..., step:]

@@ -19,7 +19,7 @@ from upsample_lab.passport.gradient import measure_gradient
 from upsample_lab.passport.impulse import (
     FEW_CHANNELS,
     MAX_CHANNELS,
-    Taps,
+    ImpulseTaps,
     measure_impulse,
     measure_taps,
     taps_per_phase,
@@ -182,7 +182,7 @@ def _cost(probe: Probe, work: _Work) -> tuple[Cost | None, str]:
         return None, first_line(error)
 
 
-def _gather(probe: Probe, work: _Work, name: str, kind: str) -> tuple[Evidence, Taps]:
+def _gather(probe: Probe, work: _Work, name: str, kind: str) -> tuple[Evidence, ImpulseTaps]:
     """The measurements that findings rest on."""
     sizes, wrong = output_sizes(probe)
     out_channels = probe.constant(probe.operating_point).shape[1]

@@ -24,7 +24,7 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 @dataclass
-class Variant:
+class TimedFormat:
     """A dtype and memory format, with its own copy of the module and its measured times in seconds."""
 
     dtype: torch.dtype
@@ -115,16 +115,16 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _variant(probe: Probe, module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> Variant:
+def _variant(probe: Probe, module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> TimedFormat:
     twin = cast(duplicate(module), dtype)
     for parameter in twin.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=FORMATS[name])
     image = torch.ones(shape, dtype=dtype, device=probe.device).contiguous(memory_format=FORMATS[name])
-    return Variant(dtype, name, probe.of(twin), image, [], [])
+    return TimedFormat(dtype, name, probe.of(twin), image, [], [])
 
 
-def _peaks(variant: Variant) -> Timing:
+def _peaks(variant: TimedFormat) -> Timing:
     """One pass each way, which is also the warm-up, watched for its memory."""
     if variant.input.is_cuda:
         forward_peak, backward_peak = _cuda_peaks(variant)
@@ -134,7 +134,7 @@ def _peaks(variant: Variant) -> Timing:
     return Timing(_name(variant.dtype), variant.memory_format, None, None, forward_peak, backward_peak)
 
 
-def _cuda_peaks(variant: Variant) -> tuple[int, int]:
+def _cuda_peaks(variant: TimedFormat) -> tuple[int, int]:
     """What PyTorch's allocator handed out beyond what it held before, workspaces included."""
     peaks = []
     for with_backward in (False, True):
@@ -153,7 +153,7 @@ def _cuda_peaks(variant: Variant) -> tuple[int, int]:
     return peaks[0], peaks[1]
 
 
-def _time_once(variant: Variant) -> None:
+def _time_once(variant: TimedFormat) -> None:
     image = variant.input.clone()
     with torch.no_grad():
         variant.forward_sec.append(_seconds(lambda: variant.module(image), image.device))
@@ -177,7 +177,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _median(variant: Variant, timing: Timing) -> Timing:
+def _median(variant: TimedFormat, timing: Timing) -> Timing:
     return Timing(
         timing.dtype,
         timing.memory_format,

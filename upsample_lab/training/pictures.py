@@ -17,8 +17,6 @@ HEAD_PX, HEAD_FONT_PX = 20, 12
 PATTERN_PX = 192  # as SHOWN_PX, for patterns: the eye needs larger fields, and the heads room
 STRETCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
-ImageArray = Tensor | np.ndarray
-
 
 def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
     """Three labelled rows, one column an image: input, output, |error| x 4.
@@ -32,7 +30,9 @@ def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
     return np.concatenate([_labelled(label, _strip(images)) for label, images in rows])
 
 
-def pattern_grid(rows: Mapping[str, ImageArray], heads: Sequence[str] = (), factor: int | None = None) -> np.ndarray:
+def pattern_grid(
+    rows: Mapping[str, Tensor | np.ndarray], heads: Sequence[str] = (), factor: int | None = None
+) -> np.ndarray:
     """Images of which each ought to be flat, as they are and with their contrast stretched: two labelled rows for each.
 
     Args:

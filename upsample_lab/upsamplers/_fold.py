@@ -73,7 +73,7 @@ class Resize(NamedTuple):
     arguments: tuple[Hashable, ...]
 
 
-class Layer(NamedTuple):
+class FoldCase(NamedTuple):
     """What the choice of a form depends on.
 
     `size` and `channels_last` are the input's, `algorithm` is the convolution's, and `filter_size` the length of the
@@ -122,7 +122,7 @@ def resize_then_convolve(input: Tensor, resize: Resize, conv: nn.Module, setting
     return _in_format_of(input, pixels.permute(0, 3, 1, 2))
 
 
-def choose_form(layer: Layer) -> str:
+def choose_form(layer: FoldCase) -> str:
     """The form with the fewest MACs for an output value, those of a folded one weighed as measured: `FOLDED_WEIGHT`."""
     if layer.algorithm not in ("native", "custom"):
         return "definition"  # which an algorithm that is chosen by its name is there to show
@@ -141,7 +141,7 @@ def choose_form(layer: Layer) -> str:
     return cheapest
 
 
-def _filter_cost(layer: Layer) -> float:
+def _filter_cost(layer: FoldCase) -> float:
     """MACs for an output value: small transposed convolution, filter, and what the outermost pixels cost."""
     k, s, taps = layer.kernel_size, layer.scale, layer.filter_size or 0
     smoothing = (FILTER_PASS + FILTER_TAP * taps**2) * (1.0 if layer.channels_last else NCHW_FILTER_WEIGHT)
@@ -215,7 +215,7 @@ def _form(input: Tensor, resize: Resize, conv: Conv2d, setting: str) -> str:
     if setting == "always":
         return "kernel" if nearest else "taps"
     return choose_form(
-        Layer(
+        FoldCase(
             nearest,
             resize.scale,
             conv.kernel_size[0],

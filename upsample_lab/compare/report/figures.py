@@ -48,7 +48,7 @@ ALL_PAIRS = 15  # up to so many are drawn; of more, those with the best variant
 ROW_IN = 0.27
 NAME_LENGTH, NARROW_NAME_LENGTH = 30, 22
 SPREAD_FOR_LOG = 20  # largest over smallest value, above which an axis is logarithmic
-Ranks = Mapping[str, int]  # of the variants, in their order
+RankByName = Mapping[str, int]  # of the variants, in their order
 
 POINTS_FOR_CURVE = 4
 SKIPPED_SHARE = 0.2  # of training, whose steep rise would flatten all that follows
@@ -388,7 +388,7 @@ def _artifact_drawings(comparison: Comparison) -> Iterator[Drawing]:
 
 
 def _artifact(
-    comparison: Comparison, quality: Metric, artifact: Metric, ranks: tuple[Ranks, Ranks], width_in: float
+    comparison: Comparison, quality: Metric, artifact: Metric, ranks: tuple[RankByName, RankByName], width_in: float
 ) -> Figure:
     narrow = width_in <= NARROW_IN
     rows_in = 0.25 * len(ranks[0]) + 0.9
@@ -429,7 +429,7 @@ def _artifact(
 
 def _slopes(
     axes: Axes,
-    ranks: tuple[Ranks, Ranks],
+    ranks: tuple[RankByName, RankByName],
     looks: Mapping[str, VariantLook],
     order: Sequence[str],
     width_in: float,

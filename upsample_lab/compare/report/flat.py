@@ -21,7 +21,7 @@ from upsample_lab.compare.catalogue import ARTIFACT, metric_of
 from upsample_lab.compare.images import FILE
 from upsample_lab.compare.report.figures import Drawing
 from upsample_lab.compare.report.looks import PNG_DPI, SMALL_PT, new_figure
-from upsample_lab.compare.report.pictures import as_rgb
+from upsample_lab.compare.report.pictures import Bytes, as_rgb
 from upsample_lab.compare.report.words import listed, metric_value, shortened
 from upsample_lab.compare.result import Comparison
 from upsample_lab.palette import INK
@@ -31,7 +31,6 @@ SHOWN_PX = 32  # the side of a tile, from its upper left, so that a pixel can be
 MIDDLE, REACH = 128, 120  # a stretched tile's mean, and how far from it the largest difference of its column may lie
 FACTORS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # above, the rounding of float32 would be drawn as a pattern
 
-Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 

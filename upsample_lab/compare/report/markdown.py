@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from upsample_lab.compare.report.material import Material
 from upsample_lab.compare.report.sections import (
-    Block,
     Cards,
     Chart,
     Command,
-    Facts,
     FlatGallery,
     Gallery,
     Items,
+    NamedValues,
     Note,
     OfMetric,
-    Table,
+    PageBlock,
+    TableBlock,
     sections,
 )
 from upsample_lab.compare.report.svg import Rendered
@@ -44,13 +44,13 @@ def plain(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def _lines(blocks: Iterable[Block]) -> Iterator[str]:
+def _lines(blocks: Iterable[PageBlock]) -> Iterator[str]:
     for block in blocks:
         yield from _block(block)
         yield ""
 
 
-def _block(block: Block) -> Iterator[str]:
+def _block(block: PageBlock) -> Iterator[str]:
     match block:
         case Note(text):
             yield plain(text)
@@ -60,11 +60,11 @@ def _block(block: Block) -> Iterator[str]:
             yield _figure(rendered)
         case Gallery(_, drawing) | FlatGallery(_, drawing):
             yield _figure(drawing)
-        case Table():
+        case TableBlock():
             yield from _table(block)
         case Items(sentences):
             yield from (f"- {plain(sentence)}" for sentence in sentences)
-        case Facts(pairs, folded):
+        case NamedValues(pairs, folded):
             if folded:
                 yield f"{plain(folded)}:\n"
             yield from (f"- {plain(name)}: {plain(value)}" for name, value in pairs)
@@ -82,7 +82,7 @@ def _figure(rendered: Rendered) -> str:
     return f"![{plain(rendered.drawing.words)}]({FIGURES}/{rendered.drawing.name}.png)"
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: TableBlock) -> Iterator[str]:
     columns: Sequence[Column] = [Column("variant"), *table.columns] if table.names else table.columns
     yield "| " + " | ".join(plain(column.heading) + _ARROWS[column.better] for column in columns) + " |"
     yield "|" + "---|" * len(columns)

@@ -25,18 +25,18 @@ from upsample_lab.compare.report.material import Material
 from upsample_lab.compare.report.passports import Card
 from upsample_lab.compare.report.pictures import NEUTRAL, Pictures, data_address, error_strip, strip, tile_file
 from upsample_lab.compare.report.sections import (
-    Block,
     Cards,
     Chart,
     Command,
-    Facts,
     FlatGallery,
     Gallery,
     Items,
+    NamedValues,
     Note,
     OfMetric,
+    PageBlock,
     Section,
-    Table,
+    TableBlock,
     sections,
     setting,
 )
@@ -110,17 +110,17 @@ class _Context:
         return self.material.comparison.variants
 
 
-def _block(block: Block, page: _Context) -> str:
+def _block(block: PageBlock, page: _Context) -> str:
     match block:
         case Note(text):
             return f'<p class="note">{escape(text)}</p>'
         case Chart(rendered, titled):
             return (f"<h3>{escape(rendered.drawing.title)}</h3>" if titled else "") + figure_element(rendered)
-        case Table():
+        case TableBlock():
             return _table(block, page)
         case Items(sentences):
             return f'<ul class="plain">{"".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)}</ul>'
-        case Facts(pairs, folded):
+        case NamedValues(pairs, folded):
             items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
             return _folded(folded, f'<dl class="measured">{items}</dl>')
         case Command(title, text):
@@ -143,7 +143,7 @@ def _folded(words: str, content: str) -> str:
 # ------------------------------------------------------------------------------------------------------------- tables
 
 
-def _table(table: Table, page: _Context) -> str:
+def _table(table: TableBlock, page: _Context) -> str:
     kinds = ["words" if column.words else "" for column in table.columns]
     kinds = [f"{kind} sentence" if column.title == "verdict" else kind
              for kind, column in zip(kinds, table.columns, strict=True)]  # fmt: skip

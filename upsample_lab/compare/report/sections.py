@@ -46,7 +46,7 @@ class Chart:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class TableBlock:
     """Rows of cells. `names`: the variants that the rows are of, in a column before the others.
 
     label      what it is, for readers of screens
@@ -68,8 +68,8 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Names and values; `folded` as in `Table`."""
+class NamedValues:
+    """Names and values; `folded` as in `TableBlock`."""
 
     pairs: Sequence[tuple[str, str]]
     folded: str = ""
@@ -86,7 +86,7 @@ class OfMetric:
     """Blocks that speak of one metric, of which a page shows one at a time."""
 
     metric: Metric
-    blocks: Sequence[Block]
+    blocks: Sequence[PageBlock]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +112,14 @@ class Cards:
     cards: dict[str, Card]
 
 
-Block = Note | Chart | Table | Items | Facts | Command | OfMetric | Gallery | FlatGallery | Cards
+PageBlock = Note | Chart | TableBlock | Items | NamedValues | Command | OfMetric | Gallery | FlatGallery | Cards
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
     name: str  # its anchor in a page
     title: str
-    blocks: Sequence[Block]
+    blocks: Sequence[PageBlock]
 
 
 def sections(material: Material) -> list[Section]:
@@ -170,19 +170,19 @@ PASSPORTS_NOTE = (
 )
 
 
-def _charts(charts: Sequence[Rendered], note: str, titled: bool = False) -> list[Block]:
+def _charts(charts: Sequence[Rendered], note: str, titled: bool = False) -> list[PageBlock]:
     if not charts:
         return []
     return [Note(note), *(Chart(chart, titled or len(charts) > 1) for chart in charts)]
 
 
-def _results(comparison: Comparison) -> list[Block]:
+def _results(comparison: Comparison) -> list[PageBlock]:
     columns, rows = results_table(comparison)
     names = [variant.name for variant in comparison.variants]
-    return [Table("Table of results", columns, rows, names, sorted_by=0), Note(table_note(comparison))]
+    return [TableBlock("Table of results", columns, rows, names, sorted_by=0), Note(table_note(comparison))]
 
 
-def _differences(material: Material) -> list[Block]:
+def _differences(material: Material) -> list[PageBlock]:
     comparison = material.comparison
     parts = [_of_metric(material, metric) for metric in comparison.metrics if comparison.differences.get(metric.key)]
     return [Note(difference_note(comparison)), *parts] if parts else []
@@ -190,7 +190,7 @@ def _differences(material: Material) -> list[Block]:
 
 def _of_metric(material: Material, metric: Metric) -> OfMetric:
     pairs = material.comparison.differences[metric.key]
-    table = Table(
+    table = TableBlock(
         f"Differences of {metric.title}",
         DIFFERENCE_COLUMNS,
         [difference_row(pair, metric) for pair in pairs],
@@ -199,7 +199,7 @@ def _of_metric(material: Material, metric: Metric) -> OfMetric:
     return OfMetric(metric, (*map(Chart, material.difference_charts(metric)), table))
 
 
-def _training(material: Material) -> list[Block]:
+def _training(material: Material) -> list[PageBlock]:
     blocks = _charts(material.charts["curves"], CURVES_NOTE)
     for key, curves in material.comparison.curves.items():
         few = {v.name: curves[v.name] for v in material.comparison.variants if v.name in curves}
@@ -209,7 +209,7 @@ def _training(material: Material) -> list[Block]:
     return blocks
 
 
-def _few_points(title: str, metric: Metric | None, curves: Mapping[str, Curve]) -> list[Block]:
+def _few_points(title: str, metric: Metric | None, curves: Mapping[str, Curve]) -> list[PageBlock]:
     """What was measured at so few steps that a line between them would be made up, as a table."""
     steps = sorted({step for curve in curves.values() for step in curve.steps})
     rows = []
@@ -220,7 +220,7 @@ def _few_points(title: str, metric: Metric | None, curves: Mapping[str, Curve]) 
         f"{title}, mean and interval: no curve, as there are validations at {plural(len(steps), 'step')} only and four "
         "points make one; trainer.validate_every_steps sets how often."
     )
-    return [Note(note), Table(title, [Column(f"step {step:,}") for step in steps], rows, tuple(curves))]
+    return [Note(note), TableBlock(title, [Column(f"step {step:,}") for step in steps], rows, tuple(curves))]
 
 
 def _point(metric: Metric | None, point: tuple[float, float, float] | None) -> Cell:
@@ -231,20 +231,20 @@ def _point(metric: Metric | None, point: tuple[float, float, float] | None) -> C
     return Cell(metric_value(metric, mean) if metric else number(mean, digits), interval(low, high, digits), mean)
 
 
-def _images(material: Material) -> list[Block]:
+def _images(material: Material) -> list[PageBlock]:
     if material.pictures is None or material.reconstructions is None:
         return []
     gallery = Gallery(material.pictures, material.reconstructions)
     return [gallery] if material.flat is not None else [gallery, Note(NO_FLAT)]
 
 
-def _flat(material: Material) -> list[Block]:
+def _flat(material: Material) -> list[PageBlock]:
     if material.flat is None or material.flat_areas is None:
         return []
     return [Note(material.flat.note), FlatGallery(material.flat, material.flat_areas)]
 
 
-def _passports(material: Material) -> list[Block]:
+def _passports(material: Material) -> list[PageBlock]:
     """The figures of each layer alone beside what training made of it."""
     if not material.cards:
         return []
@@ -253,7 +253,7 @@ def _passports(material: Material) -> list[Block]:
     names = list(next(iter(material.cards.values())).figures)
     columns = [*map(Column, names), Column(f"trained: {primary.title}", primary.unit)]
     rows = [[*_card_cells(material, v.name, names), _trained(comparison, v.name)] for v in comparison.variants]
-    table = Table("Passports", columns, rows, [v.name for v in comparison.variants])
+    table = TableBlock("Passports", columns, rows, [v.name for v in comparison.variants])
     return [Note(PASSPORTS_NOTE), table, Cards(dict(material.cards))]
 
 
@@ -277,11 +277,11 @@ def _leading_number(text: str) -> float | None:
         return None
 
 
-def _measured(comparison: Comparison) -> Iterator[Block]:
-    yield Facts(measured(comparison))
+def _measured(comparison: Comparison) -> Iterator[PageBlock]:
+    yield NamedValues(measured(comparison))
     settings = [(variant.name, words) for variant in comparison.variants if (words := _all_settings(variant))]
     if settings:
-        yield Facts(settings, folded="Settings in which the variants differ")
+        yield NamedValues(settings, folded="Settings in which the variants differ")
     if comparison.provenance.command:
         yield Command("To repeat the runs", comparison.provenance.command)
     if comparison.provenance.compare_command:

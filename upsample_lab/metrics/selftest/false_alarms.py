@@ -20,7 +20,7 @@ LEVELS = (0.05, 0.01, 0.001)
 NOISE_SIZE_PX = 16
 TRAINING_STEPS = 150
 
-Draw = Callable[[int, int, torch.Generator], Tensor]
+DrawNoise = Callable[[int, int, torch.Generator], Tensor]
 """`(images, period, generator) -> [images, C, period, period]`: the phase means of a set drawn anew."""
 
 
@@ -32,7 +32,7 @@ class Case(NamedTuple):
     period: int = 2
 
 
-def noise(make: Callable[[Tensor], Tensor]) -> Draw:
+def noise(make: Callable[[Tensor], Tensor]) -> DrawNoise:
     """Sets of fresh images of RGB noise: `make` takes white noise, four pixels larger on each side."""
 
     def draw(count: int, period: int, generator: torch.Generator) -> Tensor:
@@ -58,7 +58,7 @@ def _high_pass(white: Tensor) -> Tensor:
     return white - F.avg_pool2d(white, 3, stride=1, padding=1)
 
 
-NOISES: dict[str, Draw] = {
+NOISES: dict[str, DrawNoise] = {
     "white noise, RGB": noise(lambda white: white),
     "noise alike in R, G and B (0.9)": noise(_alike_in_colour),
     "smooth noise, alike in colour": noise(lambda white: _smooth(_alike_in_colour(white))),
@@ -66,7 +66,7 @@ NOISES: dict[str, Draw] = {
 }
 
 
-def shifted(residuals: Tensor, pattern: Tensor | None = None) -> Draw:
+def shifted(residuals: Tensor, pattern: Tensor | None = None) -> DrawNoise:
     """Sets out of real residuals `[N, C, H, W]`, each moved around by 0 to period − 1 pixels: no phase is special.
 
     A pattern is added after that.
@@ -126,7 +126,7 @@ PATTERN_CASES = tuple(Case(title, count) for title in PATTERN_LEVELS for count i
 
 
 @cache
-def draw_of(title: str, data_root: Path) -> Draw:
+def draw_of(title: str, data_root: Path) -> DrawNoise:
     """What the rows of this title draw their sets from. Raises `FileNotFoundError` where its images are not there."""
     if title in NOISES:
         return NOISES[title]

@@ -33,7 +33,7 @@ def checkerboard(period: int, orientation: Orientation, height: int, width: int)
 
 
 @dataclass(frozen=True)
-class Probe:
+class MetricProbe:
     """One metric under test.
 
     Attributes:
@@ -86,8 +86,8 @@ def _everywhere(level: float) -> Claims:
     return {carrier: dict.fromkeys(LINE_PERIODS, (level,) * 3) for carrier in ("mnist", "cifar10_jpeg", "synthetic")}
 
 
-PROBES: dict[str, Probe] = {
-    "line_energy_db": Probe(
+PROBES: dict[str, MetricProbe] = {
+    "line_energy_db": MetricProbe(
         _line,
         3.0,
         "dB",
@@ -98,7 +98,7 @@ PROBES: dict[str, Probe] = {
             "synthetic": {2: (2, 2, 2), 4: (4, 4, 4), 8: (8, 8, 8)},
         },
     ),
-    "radial_corner_db": Probe(
+    "radial_corner_db": MetricProbe(
         _corner,
         3.0,
         "dB",
@@ -108,39 +108,43 @@ PROBES: dict[str, Probe] = {
         relative=True,
         claims={"mnist": {2: (0.5,)}, "cifar10_jpeg": {2: (0.25,)}, "synthetic": {2: (0.5,)}},
     ),
-    "phase_variance": Probe(
+    "phase_variance": MetricProbe(
         _residual,
         0.01,
         "share of variance",
         "in the error of a 3 x 3 box blur",
         claims=_everywhere(4) | {"cifar10_jpeg": dict.fromkeys(LINE_PERIODS, (2.0,) * 3)},
     ),
-    "nearest_residual": Probe(
+    "nearest_residual": MetricProbe(
         _blocks, 1e-6, "share of energy", "added to the images, nearest-upsampled", claims=_everywhere(0.25)
     ),
-    "dc_phase_variation": Probe(_constant, 1e-3, "share of gain", "added to a constant 0.5", claims=_everywhere(0.25)),
+    "dc_phase_variation": MetricProbe(
+        _constant, 1e-3, "share of gain", "added to a constant 0.5", claims=_everywhere(0.25)
+    ),
 }
 
 
-def readings(probe: Probe, images: Tensor, period: int, orientation: Orientation, amplitude: float) -> list[float]:
+def readings(
+    probe: MetricProbe, images: Tensor, period: int, orientation: Orientation, amplitude: float
+) -> list[float]:
     """One reading for each set of `SET_SIZE` images, with a pattern of `amplitude` grey levels (0: clean)."""
     pattern = amplitude * GREY_LEVEL * checkerboard(period, orientation, images.shape[-2], images.shape[-1])
     return [probe.measure(images_of_set, pattern, period, orientation) for images_of_set in images.split(SET_SIZE)]
 
 
-def detection_curve(probe: Probe, images: Tensor, period: int, orientation: Orientation) -> list[list[float]]:
+def detection_curve(probe: MetricProbe, images: Tensor, period: int, orientation: Orientation) -> list[list[float]]:
     """`readings` at amplitude 0, then at each of `AMPLITUDES`."""
     return [readings(probe, images, period, orientation, amplitude) for amplitude in (0.0, *AMPLITUDES)]
 
 
-def is_found(probe: Probe, values: list[float], clean: list[float]) -> bool:
+def is_found(probe: MetricProbe, values: list[float], clean: list[float]) -> bool:
     """Whether every set reads above the threshold (or above its own clean reading by as much)."""
     return all(
         value > probe.threshold + (base if probe.relative else 0.0) for value, base in zip(values, clean, strict=True)
     )
 
 
-def detection_limit(probe: Probe, curve: list[list[float]]) -> float | None:
+def detection_limit(probe: MetricProbe, curve: list[list[float]]) -> float | None:
     """Smallest amplitude from which on every larger one is found too; None when even the largest is not."""
     limit = None
     for amplitude, values in reversed(list(zip(AMPLITUDES, curve[1:], strict=True))):

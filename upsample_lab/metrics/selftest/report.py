@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from upsample_lab.metrics.phases import phase_variance
 from upsample_lab.metrics.selftest.carriers import TITLES
-from upsample_lab.metrics.selftest.probes import PROBES, Probe, detection_curve, detection_limit
+from upsample_lab.metrics.selftest.probes import PROBES, MetricProbe, detection_curve, detection_limit
 from upsample_lab.metrics.spectrum import Orientation, line_energy_db
 
 Curves = dict[tuple[str, str, int, Orientation], list[list[float]]]
@@ -54,7 +54,7 @@ def claims_table() -> str:
     return "\n".join(lines)
 
 
-def _claim_cell(probe: Probe, carrier: str, period: int) -> str:
+def _claim_cell(probe: MetricProbe, carrier: str, period: int) -> str:
     levels = ["above 16" if level is None else f"{level:g}" for level in probe.claims[carrier][period]]
     return levels[0] if len(set(levels)) == 1 else " / ".join(levels)
 
