@@ -16,15 +16,16 @@ WIDTH = len("reconstructions:  ")
 
 
 def main(config: EvaluateConfig) -> int:
+
     from upsample_lab.training.display import Display, print_results
     from upsample_lab.training.evaluation import evaluate_run
-    from upsample_lab.training.sums import TrainingFailed
 
     try:
         figures, pictures = evaluate_run(config, Display().warn)
-    except (ValueError, TrainingFailed) as error:  # a checkpoint that is damaged, not there, or gives no numbers
+    except ValueError as error:  # a checkpoint that is damaged, not there, or gives no numbers
         raise BadRequest(str(error)) from None
-    print_results([(figures.pop("run"), figures)], f"Best checkpoint on the {config.images} set")
+    name, task = figures.pop("run"), figures.pop("task")
+    print_results([(name, figures)], f"Best checkpoint on the {config.images} set", task)
     for name, picture in pictures.items():
         print(f"{name}:".replace("_", " ").ljust(WIDTH) + str(picture))
     return 0

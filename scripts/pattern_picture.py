@@ -18,9 +18,9 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from upsample_lab.catalogue import GREYS
 from upsample_lab.cli.main import BadRequest, OneLineParser, guarded
 from upsample_lab.runs.stored_config import read_train_config
-from upsample_lab.training.patterns import GREYS
 from upsample_lab.training.pictures import pattern_grid
 
 

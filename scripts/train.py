@@ -57,7 +57,7 @@ def single(config: TrainConfig) -> int:
             going_on = replace(config, run=RunOptions(mode="auto"))  # fresh would start yet another run
             print(f"saved in {outcome.path}; to go on: {command(going_on)}", file=sys.stderr)
         return outcome.exit_status
-    print_results([(outcome.path.name, outcome.summary)], "Best checkpoint on the test set")
+    print_results([(outcome.path.name, outcome.summary)], "Best checkpoint on the test set", config.task.name)
     print(f"run directory:  {outcome.path}")
     print(f"look at it:     tensorboard --logdir {shlex.quote(str(outcome.path))}")
     print(f"                and open {CURVES}")

@@ -209,7 +209,7 @@ def test_hydra_composes_what_we_checked() -> None:
     assert composed == compose_one("train", words)
 
 
-FROZEN_GROUPS = ("upsample", "data", "model", "conv", "optim", "trainer", "experiment")
+FROZEN_GROUPS = ("task", "upsample", "data", "model", "conv", "optim", "trainer", "experiment")
 FROZEN_KEYS = {
     "upsample.fold", "upsample.kernel_size", "upsample.init",
     "data.root", "data.limit", "data.fallback", "data.validation_count",
@@ -219,6 +219,7 @@ FROZEN_KEYS = {
     "trainer.log_every_steps", "experiment.name", "run.mode", "seed", "output_root",
 }  # fmt: skip
 FROZEN_CHOICES = {
+    "task": {"reconstruct"},
     "upsample": {"deconv", "nearest", "bilinear"},
     "data": {"mnist", "fashion_mnist", "cifar10", "image_folder", "glyphs"},
     "model": {"small", "medium", "mlp"},

@@ -37,7 +37,7 @@ def counted(tmp_path: Path, upsample: str, conv: str) -> tuple[float, float]:
     """Operations from the shapes, and those of an unfolded step."""
     unfolded = [f"upsample.fold={fold}" for fold in folds(upsample) if fold == "never"]
     words = [f"upsample={upsample}", f"conv={conv}", f"trainer.batch_size={BATCH}", "trainer.device=cpu", *unfolded]
-    training = make_training(words, random_images(BATCH), tmp_path)
+    training = make_training(words, random_images(BATCH))
     found = training.model.layer_costs((1, 28, 28))
     return step_flops(found, BATCH), executed_flops(partial(advance, training, 1))
 
@@ -70,7 +70,7 @@ def test_groups_divide_the_operations(groups: int, transposed: bool) -> None:
 
 def test_bytes_are_the_walks_of_every_layer(tmp_path: Path) -> None:
     words = ["model.widths=[8]", "model.latent_channels=2", f"trainer.batch_size={BATCH}", "trainer.device=cpu"]
-    training = make_training(words, random_images(BATCH), tmp_path)
+    training = make_training(words, random_images(BATCH))
     found = training.model.layer_costs((1, 28, 28))
     image, half = 28**2, 14**2
     inputs = image + 8 * half + 2 * half + 8 * half + 8 * image

@@ -17,6 +17,7 @@ from upsample_lab.options.data import DataOptions
 from upsample_lab.options.model import ConvolutionalModel, ModelOptions, decoder_widths
 from upsample_lab.options.optim import OptimOptions
 from upsample_lab.options.shared import plugins_setting
+from upsample_lab.options.task import TaskOptions
 from upsample_lab.options.trainer import ExperimentOptions, RunOptions, TrainerOptions
 from upsample_lab.options.upsample import UpsampleOptions
 from upsample_lab.settings import ConfigError, check_leaf, leaves, pasted, setting, show
@@ -26,6 +27,7 @@ from upsample_lab.settings import ConfigError, check_leaf, leaves, pasted, setti
 class TrainConfig:
     """Everything that `scripts/train.py` takes."""
 
+    task: TaskOptions = MISSING
     upsample: UpsampleOptions = MISSING
     data: DataOptions = MISSING
     model: ModelOptions = MISSING

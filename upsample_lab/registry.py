@@ -1,4 +1,4 @@
-"""Parts from outside the package: an upsampler, a model, a dataset or a metric of the user's own, in a file anywhere.
+"""Parts from outside the package: an upsampler, a model, a dataset, a task or a metric, in a file anywhere.
 
     from upsample_lab.registry import register
 
@@ -67,6 +67,7 @@ def register(
 
     upsample  a subclass of `upsample_lab.upsamplers.Upsampler`; made as
               `cls(in_channels, out_channels, scale, **options)`
+    task      a subclass of `upsample_lab.tasks.Task`; made as `cls(setting, **options)`
     model     a subclass of `upsample_lab.models.Autoencoder`; made as `cls(image_shape, **options)`
     data      a class with `image_size` and `channels`, made as `cls(**options)`; its `images()` returns the training
               and the test images, uint8 `[N, C, H, W]`, tensors or arrays
@@ -76,7 +77,7 @@ def register(
     A constructor also gets those of `algorithms`, `make_upsampler` (models) and `seed` that it has arguments for.
 
     Args:
-        kind: upsample, model, data or metric.
+        kind: upsample, model, data, task or metric.
         name: small letters, digits and `_`; not the name of another part.
         options: a plain dataclass with defaults, the part's options on the command line; None for none.
         help: the line of the help page; None for the first line of the docstring.

@@ -28,7 +28,7 @@ def test_same_model_same_first_loss(tmp_path: Path, upsample: str, way: str) -> 
     for conv in ("native", "custom"):
         for fold in folds(upsample):
             more = [f"conv={conv}", *([f"upsample.fold={fold}"] if fold else [])]
-            training = make_training(words(upsample, *more), IMAGES, tmp_path)
+            training = make_training(words(upsample, *more), IMAGES)
             ours = list(training.model.parameters())
             assert [parameter.shape for parameter in ours] == [parameter.shape for parameter in theirs]
             with torch.no_grad():

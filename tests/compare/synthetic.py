@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from upsample_lab.compare.catalogue import ARTIFACT, metric_of
+from upsample_lab.catalogue import ARTIFACT, Metric, metric_of
 from upsample_lab.compare.result import (
     Comparison,
     Curve,
     Difference,
     Estimate,
     Examples,
-    Metric,
     Provenance,
     Ranking,
     RegionError,

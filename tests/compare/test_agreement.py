@@ -13,12 +13,12 @@ import pytest
 
 from tests.compare.synthetic import report_of
 from upsample_lab.benchmark.synthetic_runs import write_experiment
+from upsample_lab.catalogue import ARTIFACT, Metric, is_none, metric_of
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.compare.catalogue import ARTIFACT, is_none, metric_of
 from upsample_lab.compare.collect import compare
 from upsample_lab.compare.report.figures import forest_pairs
 from upsample_lab.compare.report.words import ranks_of, results_table, standing
-from upsample_lab.compare.result import Comparison, Metric
+from upsample_lab.compare.result import Comparison
 from upsample_lab.config import TrainConfig
 from upsample_lab.options.compare import CompareConfig
 

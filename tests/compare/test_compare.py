@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import load_script
+from tests.training.names import QUALITY, TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 from upsample_lab.benchmark.synthetic_runs import COMMIT, write_experiment
+from upsample_lab.catalogue import CATALOGUE, facts_of, metric_of
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import run_script
-from upsample_lab.compare.catalogue import CATALOGUE, metric_of
 from upsample_lab.compare.collect import compare
 from upsample_lab.compare.output import print_comparison, write_tables
 from upsample_lab.compare.provenance import provenance_of
@@ -34,7 +35,6 @@ from upsample_lab.models import ConvolutionalAutoencoder
 from upsample_lab.options.compare import CompareConfig
 from upsample_lab.runs.identity import flat_deciding, identity
 from upsample_lab.settings import ConfigError, choices
-from upsample_lab.training.tracking import QUALITY, TEST_METRICS, VAL_METRICS
 
 GLYPHS = "data=glyphs"
 VARIANTS = [
@@ -141,7 +141,7 @@ def test_what_is_not_shown_is_told_with_the_seeds_that_it_would_take(made: Path)
 
 def test_every_pair_of_every_metric_is_judged_once_and_verdicts_follow_the_intervals(made: Path) -> None:
     found = compared(made)
-    assert [metric.key for metric in found.metrics] == config(made).metrics
+    assert [metric.key for metric in found.metrics] == list(facts_of("reconstruct").shown)
     for differences in found.differences.values():
         assert len({frozenset((d.first, d.second)) for d in differences}) == len(differences)
         assert len(differences) in (2, 3), "the reference and the best with the rest; one variant may be both"
@@ -533,9 +533,9 @@ def test_what_decides_a_run_is_what_its_digest_is_made_of(model: str, data: str,
 
 
 def test_known_metrics_are_those_that_runs_report() -> None:
-    reported = {*TEST_METRICS, *VAL_METRICS}
+    reported = {*TEST_METRICS, *VAL_METRICS, *TRAIN_METRICS}
     parts = {key for key in CATALOGUE if re.search(r"(flat_|residual_|/)(p[248]_rms|grey\d+_rms)_levels$", key)}
-    assert len(parts) == 3 * 4 + 5
+    assert len(parts) == 3 * 6 + 5
     assert set(CATALOGUE) - parts - {"constant/dc_phase_variation"} <= reported  # which older runs report
     assert {"test/psnr_db", "test/ssim"} <= {f"test/{name}" for name in QUALITY}
 

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import upsample_lab.compare.report as report
+from upsample_lab.catalogue import Metric
 from upsample_lab.compare.curves import History, curve_of
 from upsample_lab.compare.report import write_report
 from upsample_lab.compare.report.figures import artifact_axis, drawings, forest_pairs, log_ticks
@@ -31,7 +32,7 @@ from upsample_lab.compare.report.pictures import load_pictures
 from upsample_lab.compare.report.sections import NO_FLAT
 from upsample_lab.compare.report.svg import DARK_CONTRAST, DARK_PAPER, contrast, on_dark, render
 from upsample_lab.compare.report.words import listed, number, ranks_of, results_table, shortened, signed, standing
-from upsample_lab.compare.result import Comparison, Curve, Metric, Run, Variant, VariantCost
+from upsample_lab.compare.result import Comparison, Curve, Run, Variant, VariantCost
 from upsample_lab.palette import LOOKS, look_of
 
 from .synthetic import GREYS, METRICS, PATTERN, PSNR, USUAL, Recipe, flat_tensors, many, synthetic

@@ -84,7 +84,7 @@ def watch(moments: Moments, folder: str) -> None:
     """Let every moment of this process pass by `moments`; `folder` holds the files that matter."""
     from upsample_lab.runs import checkpoint
     from upsample_lab.runs.files import Appending
-    from upsample_lab.training.loop import Training
+    from upsample_lab.training.state import Training
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
         opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
@@ -140,7 +140,7 @@ def serve() -> None:
     from upsample_lab.cli.main import guarded
     from upsample_lab.data.glyphs import make_glyphs
     from upsample_lab.runs import provenance  # noqa: F401
-    from upsample_lab.training import determinism, evaluation, loop, session, space  # noqa: F401
+    from upsample_lab.training import evaluation, loop, session, space  # noqa: F401
 
     main = load_script("train").main
     compose_one("train", ["data=glyphs"])  # so that no child looks for Hydra's plugins again

@@ -15,6 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import ROOT, TINY, load_script
+from tests.training.names import TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 from tests.training.results import result
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import run_script
@@ -22,7 +23,6 @@ from upsample_lab.metrics import QualityMeter
 from upsample_lab.options.evaluate import EvaluateConfig
 from upsample_lab.runs.directory import RunDirectory, run_path
 from upsample_lab.runs.journal import read_reports
-from upsample_lab.training.tracking import TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 
 Train = Callable[..., int]
 STEPS, STEPS_PER_EPOCH = 20, 10  # 200 glyphs less 32 for validation, 16 a batch, 2 epochs
@@ -152,7 +152,7 @@ class InterruptAt:
     """Sends this process a signal after a number of steps, as a user or a scheduler would."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals) -> None:
-        from upsample_lab.training.loop import Training
+        from upsample_lab.training.state import Training
 
         original = Training.step
 
@@ -187,8 +187,9 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 KILLED = """
 import os, signal, sys
 from tests.conftest import ROOT, TINY, load_script
+from tests.training.names import TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 from tests.training.results import result
-from upsample_lab.training.loop import Training
+from upsample_lab.training.state import Training
 
 original = Training.step
 

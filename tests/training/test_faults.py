@@ -20,7 +20,7 @@ from upsample_lab.models import ConvolutionalAutoencoder
 from upsample_lab.runs import checkpoint
 from upsample_lab.runs.journal import read_reports
 from upsample_lab.training import space
-from upsample_lab.training.loop import Training
+from upsample_lab.training.state import Training
 
 Train = Callable[..., int]
 STEPS = 14

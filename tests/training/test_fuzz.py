@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import typing
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,15 +13,11 @@ from hypothesis import strategies as st
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.config import TrainConfig, check_values
 from upsample_lab.data import load_images
-from upsample_lab.models import build_model
+from upsample_lab.device import MEMORY_FORMATS, Where, reproducibly
 from upsample_lab.options import load_option
-from upsample_lab.runs.directory import RunDirectory
 from upsample_lab.runs.identity import digest, run_name
 from upsample_lab.settings import ConfigError, Rule, choices, rule_of
-from upsample_lab.training.determinism import reproducibly
-from upsample_lab.training.device import MEMORY_FORMATS, Where
-from upsample_lab.training.display import Display
-from upsample_lab.training.loop import Parts, Training
+from upsample_lab.training.loop import build
 
 EXAMPLES = 30
 LARGEST = 12  # of any size: a step has to be short
@@ -90,11 +84,10 @@ def test_what_validates_trains(config: TrainConfig) -> None:
     except ConfigError:
         assume(False)
     images = load_images(config.data)
-    model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
     where = Where(torch.device("cpu"), MEMORY_FORMATS[config.trainer.memory_format])
     assert run_name(config).endswith(digest(config))
-    with tempfile.TemporaryDirectory() as folder, reproducibly(config.trainer):
-        training = Training(config, Parts(images, model, where), RunDirectory(Path(folder)), Display())
+    with reproducibly(config.trainer.deterministic):
+        training = build(config, images, where)
         training.step()
         assert training.progress.step == 0
         output = training.model(images.test[:2].float() / 255)

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from upsample_lab.training import memory
+from upsample_lab import device as memory
 
 FAULTS = """
 import resource, sys, torch
-from upsample_lab.training.memory import keep_freed_memory
+from upsample_lab.device import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else True
 torch.set_num_threads(1)
 for number in range(10):

@@ -28,9 +28,9 @@ from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from upsample_lab.runs.journal import TIMES, read_reports
 from upsample_lab.runs.lock import RunHeld
 from upsample_lab.settings import ConfigError
+from upsample_lab.training.failure import NotFinite, TrainingFailed
 from upsample_lab.training.parallel import SHARED_ERRORS, World, check_parts, own_device, own_part
 from upsample_lab.training.ranks import Ranks, read_ranks
-from upsample_lab.training.sums import NotFinite, TrainingFailed
 
 Train = Callable[..., int]
 HANG_SEC = 600
@@ -48,7 +48,7 @@ import os, signal, sys
 sys.path.insert(0, {root!r})
 from tests.conftest import load_script
 from upsample_lab.cli.main import guarded
-from upsample_lab.training.loop import Training
+from upsample_lab.training.state import Training
 
 step, restarts = Training.step, int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 

@@ -16,18 +16,13 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, get_experiment
 from tensorboard.plugins.hparams.backend_context import Context
 
+from tests.training.names import ARTIFACTS, TEST_METRICS, TRAIN_METRICS, VAL_METRICS
+from upsample_lab.catalogue import facts_of
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.runs.journal import read_reports
-from upsample_lab.training.dashboard import CHARTS, telling_settings
+from upsample_lab.training.dashboard import charts, telling_settings
 from upsample_lab.training.display import SHOW_ALL
-from upsample_lab.training.tracking import (
-    ARTIFACTS,
-    TEST_METRICS,
-    TRAIN_METRICS,
-    VAL_METRICS,
-    Tracker,
-    write_columns,
-)
+from upsample_lab.training.tracking import Tracker, write_columns
 
 EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0, "histograms": 0}
 
@@ -130,28 +125,28 @@ def test_every_line_stays_json(tmp_path: Path, value: float) -> None:
 def test_hparams_go_into_the_same_run(tmp_path: Path) -> None:
     config = compose_one("train", ["seed=4"])
     with Tracker(tmp_path) as tracker:
-        tracker.begin(config)
-        tracker.end(config)
+        tracker.begin(telling_settings(config))
+        tracker.end(telling_settings(config))
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
     plugin = board(tmp_path).PluginTagToContent("hparams")
     assert set(plugin) == {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"}
 
 
+def test_the_catalogue_knows_the_final_figures() -> None:
+    assert sorted(facts_of("reconstruct").final) == sorted({*TEST_METRICS, *ARTIFACTS})
+
+
 def test_charts_show_only_what_is_reported() -> None:
     reported = {*TRAIN_METRICS, *VAL_METRICS}
-    assert [tag for charts in CHARTS.values() for tags in charts.values() for tag in tags if tag not in reported] == []
-
-
-def test_a_chart_has_one_curve_a_run_since_a_run_has_one_colour() -> None:
-    assert [title for charts in CHARTS.values() for title, tags in charts.items() if len(tags) != 1] == []
+    assert [tag for own in charts("reconstruct").values() for tag in own.values() if tag not in reported] == []
 
 
 def test_the_page_of_charts_is_in_the_run(tmp_path: Path) -> None:
     with Tracker(tmp_path) as tracker:
-        tracker.begin(compose_one("train", []))
+        tracker.begin(telling_settings(compose_one("train", [])))
     (event,) = board(tmp_path).Tensors("custom_scalars__config__")
     page = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
-    assert [category.title for category in page.category] == list(CHARTS)
+    assert [category.title for category in page.category] == list(charts("reconstruct"))
     assert {tag for category in page.category for chart in category.chart for tag in chart.multiline.tag} >= {
         "^val/psnr_db$"
     }
@@ -193,8 +188,8 @@ def test_the_table_of_runs_has_the_seed_and_the_upsampler_first_and_no_column_th
     for number, config in enumerate(grid):
         (tmp_path / f"run{number}").mkdir()
         with Tracker(tmp_path / f"run{number}") as tracker:
-            tracker.begin(config)
-            tracker.end(config)
+            tracker.begin(telling_settings(config))
+            tracker.end(telling_settings(config))
     alone = [info.name for info in experiment(tmp_path / "run4").hparam_infos]
     assert alone[:2] == ["seed", "upsample"]
     assert {"data", "upsample.kernel_size"} < set(alone)

@@ -9,7 +9,6 @@ import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -73,17 +72,16 @@ def run_tests() -> str:
 def epoch_seconds(upsample: str, precision: str, algorithm: str, device: str, repeats: int) -> list[float]:
     """Seconds of whole epochs, after a warm-up; nothing but the epoch's end waits for the device."""
     words = [f"upsample={upsample}", f"trainer.precision={precision}", f"conv={algorithm}", f"trainer.device={device}"]
-    with tempfile.TemporaryDirectory() as folder:
-        images = random_images(IMAGE_COUNT[device])
-        training = make_training([*words, f"trainer.batch_size={BATCH}"], images, Path(folder))
-        advance(training, WARMUP_STEPS[device])
-        seconds = []
-        for _ in range(repeats):
-            _wait(device)
-            started = time.perf_counter()
-            advance(training, training.loader.steps_per_epoch)
-            _wait(device)
-            seconds.append(time.perf_counter() - started)
+    images = random_images(IMAGE_COUNT[device])
+    training = make_training([*words, f"trainer.batch_size={BATCH}"], images)
+    advance(training, WARMUP_STEPS[device])
+    seconds = []
+    for _ in range(repeats):
+        _wait(device)
+        started = time.perf_counter()
+        advance(training, training.task.steps_per_epoch)
+        _wait(device)
+        seconds.append(time.perf_counter() - started)
     return seconds
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch.optim.adam import adam
@@ -22,9 +20,9 @@ from upsample_lab.benchmark.table import Table
 from upsample_lab.benchmark.timing import interleaved_ms, machine
 from upsample_lab.benchmark.train import IMAGE_COUNT
 from upsample_lab.benchmark.trainings import advance, make_config, make_training, random_images
+from upsample_lab.device import reproducibly
 from upsample_lab.models import build_model
-from upsample_lab.training.determinism import reproducibly
-from upsample_lab.training.loop import Training
+from upsample_lab.training.state import Training
 
 DEFAULT = "conv=native"
 CHANGES = (
@@ -69,14 +67,13 @@ def _steps(upsample: str, changes: list[str], batch: int, repeats: int) -> list[
     common = [f"upsample={upsample}", DEFAULT, f"trainer.batch_size={batch}", "trainer.device=cpu"]
     calls: dict[str, Callable[[], object]] = {}
     first_sec = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("default", *changes):
-            words = common if name == "default" else [*common, name]
-            started = time.perf_counter()
-            calls[name] = partial(_step, make_training(words, images, Path(folder)))
-            calls[name]()
-            first_sec[name] = time.perf_counter() - started
-        times = interleaved_ms(calls, repeats)
+    for name in ("default", *changes):
+        words = common if name == "default" else [*common, name]
+        started = time.perf_counter()
+        calls[name] = partial(_step, make_training(words, images))
+        calls[name]()
+        first_sec[name] = time.perf_counter() - started
+    times = interleaved_ms(calls, repeats)
     return [
         {
             "option": name,
@@ -89,7 +86,7 @@ def _steps(upsample: str, changes: list[str], batch: int, repeats: int) -> list[
 
 
 def _step(training: Training) -> None:
-    with reproducibly(training.trainer):
+    with reproducibly(training.schedule.trainer.deterministic):
         advance(training, 1)
 
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -123,22 +120,18 @@ def measure(chosen: Sequence[Way], batch: int, repeats: int, steps: int, device:
     images = random_images(IMAGE_COUNT)
     measured = Measured(batch)
     for upsample in dict.fromkeys(way.upsample for way in chosen):
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            mine = [way for way in chosen if way.upsample == upsample]
-            calls = {str(n): make_steps(way, batch, steps, device, images, folder) for n, way in enumerate(mine)}
-            times = interleaved_ms(calls, repeats)
+        mine = [way for way in chosen if way.upsample == upsample]
+        calls = {str(n): make_steps(way, batch, steps, device, images) for n, way in enumerate(mine)}
+        times = interleaved_ms(calls, repeats)
         measured.times_ms |= {way: [each / steps for each in times[str(n)]] for n, way in enumerate(mine)}
     return measured
 
 
-def make_steps(
-    way: Way, batch: int, steps: int, device: str, images: torch.Tensor, folder: Path
-) -> Callable[[], object]:
+def make_steps(way: Way, batch: int, steps: int, device: str, images: torch.Tensor) -> Callable[[], object]:
     """A call that makes so many steps of a training of its own."""
     words = way.words(batch, device)
     if way.is_ours:
-        return partial(advance, make_training(words, images, folder), steps)
+        return partial(advance, make_training(words, images), steps)
     loop = baseline(way.conv, make_config(words), images, device)
     return partial(loop.steps, steps)
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import ImageSets
-from upsample_lab.models import build_model
-from upsample_lab.runs.directory import RunDirectory
-from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device
-from upsample_lab.training.display import Display
-from upsample_lab.training.loop import Parts, Training
+from upsample_lab.device import MEMORY_FORMATS, Where, choose_device
+from upsample_lab.training.loop import build
+from upsample_lab.training.state import Training
 
 MNIST_SHAPE = (1, 28, 28)
 HELD_OUT = 64  # validation and test images: none of them is looked at here
@@ -33,13 +30,12 @@ def make_config(words: Sequence[str]) -> TrainConfig:
     return config
 
 
-def make_training(words: Sequence[str], images: torch.Tensor, folder: Path) -> Training:
-    """A training at its first step; it writes nothing into ``folder`` while only `step` is called."""
+def make_training(words: Sequence[str], images: torch.Tensor) -> Training:
+    """A training at its first step."""
     config = make_config(words)
     where = Where(choose_device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format])
     sets = ImageSets("random", images, images[:HELD_OUT], images[:HELD_OUT])
-    model = build_model(config.model, config.upsample, config.conv, sets.image_shape, config.seed)
-    return Training(config, Parts(sets, model, where), RunDirectory(folder), Display())
+    return build(config, sets, where)
 
 
 def advance(training: Training, steps: int) -> None:

@@ -11,10 +11,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, NamedTuple
 
 MEBIBYTE = 1 << 20
@@ -82,15 +80,14 @@ def main() -> None:
     from upsample_lab.benchmark.trainings import advance, make_training, random_images
 
     image_count, *words = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        training = make_training(words, random_images(int(image_count)), Path(folder))
-        print("ready", flush=True)
-        for line in sys.stdin:
-            started = time.perf_counter()
-            advance(training, int(line))
-            training.sums.values.sum().item()  # waits for the device
-            seconds = time.perf_counter() - started
-            print(json.dumps(Answer(seconds, peak_memory_mib())._asdict()), flush=True)
+    training = make_training(words, random_images(int(image_count)))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        started = time.perf_counter()
+        advance(training, int(line))
+        training.sums.values.sum().item()  # waits for the device
+        seconds = time.perf_counter() - started
+        print(json.dumps(Answer(seconds, peak_memory_mib())._asdict()), flush=True)
 
 
 if __name__ == "__main__":

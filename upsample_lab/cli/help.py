@@ -12,6 +12,7 @@ from upsample_lab.cli.compose import compose_unchecked, groups_of
 from upsample_lab.settings import OWN_HELP, allowed_text, choices, config_dirs, rule_of, variants
 
 GROUP_HELP = {
+    "task": "what goes in, what is wanted, and how it is judged",
     "upsample": "the upsampling layer of every decoder stage",
     "data": "the images",
     "model": "the encoder-decoder",

@@ -88,7 +88,7 @@ def report_sweep(grid: Sequence[TrainConfig]) -> int:
     others = [each for each in runs if each.state != COMPLETE]
     if complete:
         results = [(each.run.path.name, each.run.summary() or {}) for each in complete]
-        print_results(results, "Best checkpoints on the test set")
+        print_results(results, "Best checkpoints on the test set", grid[0].task.name)
     if others:
         _print_others(others)
     counts = Counter(each.state for each in others)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from upsample_lab.catalogue import ARTIFACT, OLD_ARTIFACT, Metric, artifact_of, curve_key, facts_of, metric_of
 from upsample_lab.compare import refusals
-from upsample_lab.compare.catalogue import ARTIFACT, OLD_ARTIFACT, artifact_of, curve_key, metric_of
 from upsample_lab.compare.curves import History, curve_of, read_history
 from upsample_lab.compare.images import examples_of, per_image, region_errors
 from upsample_lab.compare.judge import Values, agreements, differences_of, estimates_of, pareto_of, ranking_of
 from upsample_lab.compare.provenance import provenance_of
 from upsample_lab.compare.reading import Found, find_experiment, keep_only, read_runs
-from upsample_lab.compare.result import Comparison, Curve, Metric, Variant, VariantCost
+from upsample_lab.compare.result import Comparison, Curve, Variant, VariantCost
 from upsample_lab.compare.statistics import resamples_of
 from upsample_lab.compare.variants import Group, group_runs, select
 from upsample_lab.compare.verdicts import overall_verdict
@@ -46,7 +46,8 @@ def compare(config: CompareConfig, command: str) -> Comparison:
     found, groups = chosen_groups(found, only)
     seeds, caveats = checked(groups, config.vary, allow)
     reference, absent = reference_of(groups, config.reference)
-    metrics = chosen_metrics(config.metrics, config.primary, groups)
+    facts = facts_of(groups[0].runs[0].task)
+    metrics = chosen_metrics(config.metrics or facts.shown, config.primary or facts.primary, groups)
     every, notes = values_of(groups, seeds, metrics)
     histories = read_histories(groups, seeds, [curve_key(value.metric) for value in every])
     costs, latency_notes = costs_of(groups, histories, latency=config.latency)
@@ -70,6 +71,7 @@ def chosen_groups(found: Found, only: Sequence[str]) -> tuple[Found, list[Group]
 
 def checked(groups: Sequence[Group], vary: Sequence[str], allow: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     """The seeds that pair the runs, and caveats for what was allowed. Raises `ConfigError` for what is not."""
+    refusals.check_same_task(groups)
     refusals.check_same_data(groups)
     refusals.check_same_settings(groups, vary)
     refusals.check_same_steps(groups)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from upsample_lab.compare.catalogue import curve_key
-from upsample_lab.compare.result import Curve, Metric
+from upsample_lab.catalogue import Metric, curve_key
+from upsample_lab.compare.result import Curve
 from upsample_lab.compare.statistics import Array, mean_interval
 from upsample_lab.runs.journal import read_reports
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from upsample_lab.catalogue import Metric
 from upsample_lab.compare.questions import SPLIT, TESTED, Answers, Facts, answers, on_log_scale, present, scaled
-from upsample_lab.compare.result import Difference, Estimate, Metric, Ranking, VariantCost
+from upsample_lab.compare.result import Difference, Estimate, Ranking, VariantCost
 from upsample_lab.compare.statistics import (
     Array,
     Resamples,
@@ -36,7 +37,7 @@ class Values:
 
     @property
     def facts(self) -> Facts:
-        return Facts(self.metric.higher_is_better, self.metric.none_below, self.metric.log_scale)
+        return Facts(bool(self.metric.higher_is_better), self.metric.none_below, self.metric.log_scale)
 
     @property
     def is_ratio(self) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from upsample_lab.compare.catalogue import is_none, shown
-from upsample_lab.compare.result import Comparison, Difference, Metric
+from upsample_lab.catalogue import Metric, is_none, shown
+from upsample_lab.compare.result import Comparison, Difference
 from upsample_lab.runs.files import write_text
 from upsample_lab.settings import ConfigError
 

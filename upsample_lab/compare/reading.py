@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
+from upsample_lab.catalogue import facts_of, known_tasks
 from upsample_lab.compare.result import Run
 from upsample_lab.runs.identity import ATTEMPT
 from upsample_lab.settings import ConfigError, nearest, pasted, show
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is installed
-NEEDED_FIGURES = ("steps", "parameters", "test/psnr_db")
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,17 @@ def read_run(folder: Path) -> Run:
         reason = f" ({status['reason']})" if status.get("reason") else ""
         raise Unusable(f"{status.get('state') or 'no state'}{reason}")
     summary, capsule, config = _json(folder / "summary.json"), _json(folder / "capsule.json"), _config(folder)
-    for key in NEEDED_FIGURES:
-        if not _is_number(summary.get(key)):
-            raise Unusable(f"its summary.json has no {key}")
     seed = config.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise Unusable(f"its config.yaml has the seed {show(seed)}")
-    return Run(folder, seed, config, summary, _without_diff(capsule))
+    run = Run(folder, seed, config, summary, _without_diff(capsule))
+    if run.task not in known_tasks():
+        plugins = ",".join(map(str, config.get("plugins") or ["…"]))
+        raise Unusable(f"its task {run.task} is neither the package's nor a plugin's at hand; add plugins=[{plugins}]")
+    for key in ("steps", "parameters", facts_of(run.task).primary):
+        if not _is_number(summary.get(key)):
+            raise Unusable(f"its summary.json has no {key}")
+    return run
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -18,6 +18,15 @@ TRAINING_PATHS = tuple(f"upsample_lab/{part}" for part in TRAINING_CODE)
 FILES_NAMED = 3
 
 
+def check_same_task(groups: Sequence[Group]) -> None:
+    tasks = _first_with((run.task, run) for run in _runs(groups))
+    if len(tasks) > 1:
+        raise ConfigError(
+            f"the runs are of different tasks ({', '.join(tasks)}); choose one, e.g. "
+            + pasted("only", f"['task.name={next(iter(tasks))}']")
+        )
+
+
 def check_same_data(groups: Sequence[Group]) -> None:
     """One dataset, by name and by the digest of its pixels."""
     names = _first_with((str(_data(run).get("name")), run) for run in _runs(groups))

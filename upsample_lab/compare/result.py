@@ -12,20 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure that runs are compared by; `key` is that of `summary.json`, e.g. `test/psnr_db`."""
-
-    key: str
-    title: str  # as in a heading: "PSNR"
-    unit: str  # "dB", or "" for a pure number
-    higher_is_better: bool
-    digits: int  # decimals that are shown
-    smallest_of_interest: float  # a difference below this is of no interest: 0.1 dB of PSNR
-    kind: str = "quality"  # "quality", "artifact" or "cost"
-    none_below: float | None = None  # values below it are *none*; None where the idea makes no sense
-    log_scale: bool = False  # whether it is positive and skewed, so that its logarithms are compared and drawn
+from upsample_lab.catalogue import Metric
+from upsample_lab.options.task import DEFAULT_TASK
 
 
 @dataclass(frozen=True)
@@ -37,6 +25,12 @@ class Run:
     config: Mapping[str, Any]  # the resolved configuration, nested as in config.yaml
     summary: Mapping[str, Any]
     capsule: Mapping[str, Any]
+
+    @property
+    def task(self) -> str:
+        """Runs from before there were several name none."""
+        task = self.config.get("task")
+        return str(task["name"]) if isinstance(task, Mapping) and "name" in task else DEFAULT_TASK
 
 
 @dataclass(frozen=True)

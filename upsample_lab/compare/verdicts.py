@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_lab.compare.catalogue import is_none, ratio, shown
-from upsample_lab.compare.result import Difference, Estimate, Metric, Ranking, VariantCost
+from upsample_lab.catalogue import Metric, is_none, ratio, shown
+from upsample_lab.compare.result import Difference, Estimate, Ranking, VariantCost
 from upsample_lab.compare.statistics import chance_of_classes
 
 RATIO_OF_INTEREST = 2.0  # of figures that are compared by their ratio: twice as much

@@ -67,6 +67,8 @@ class ConvolutionalAutoencoder(Autoencoder):
     something to make up.
     """
 
+    takes_any_size = True
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],
@@ -107,9 +109,8 @@ class ConvolutionalAutoencoder(Autoencoder):
         with seeded(seed, "output"):
             self.to_image = GreyOutput(decoder_widths[-1], channels, 3, algorithm=algorithms.conv2d)
 
-    @property
-    def needs_guide(self) -> bool:
-        return any(stage.upsampler.needs_guide for stage in self.decoder)  # type: ignore[union-attr]
+    def decoder_stages(self) -> Sequence[nn.Module]:
+        return tuple(self.decoder)
 
     def encode(self, images: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         """The latent `[N, *latent_shape]`, and for each decoder stage the guide that its upsampler needs, or None."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,10 +17,14 @@ class Autoencoder(nn.Module):
     forward(images) -> [N, C, H, W]     reconstructions, after the last activation
     raw(images)     -> [N, C, H, W]     the same before it, for losses that are more exact there (bce)
     decode(latent)  -> [N, C, H, W]     reconstructions from `[N, *latent_shape]`, where no guide is needed
+
+    What a model has is said by itself: `takes_any_size`, whether it takes images of any size (a multiple of its
+    stride); its decoder's stages and kernels; `needs_guide`, whether the decoder needs more than the latent.
     """
 
     latent_shape: tuple[int, int, int]
     match: Match | None = None  # how its widths were adjusted to a budget
+    takes_any_size = False
 
     def __init__(self, output: str) -> None:
         super().__init__()
@@ -36,6 +42,22 @@ class Autoencoder(nn.Module):
         A model that lists none is counted by what one forward pass of it does.
         """
         return []
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """The latent, and for each decoder stage the guide that its upsampler needs, or None."""
+        raise NotImplementedError(f"{type(self).__name__} defines no encode")
+
+    def decoder_stages(self) -> Sequence[nn.Module]:
+        """The stages of the decoder that enlarge, in order; each has its upsampler as `.upsampler`."""
+        return ()
+
+    @property
+    def needs_guide(self) -> bool:
+        return any(stage.upsampler.needs_guide for stage in self.decoder_stages())  # type: ignore[union-attr]
+
+    def decoder_kernels(self) -> dict[str, Tensor]:
+        """Kernels to be drawn, by name, `[A, B, k, k]`."""
+        return {}
 
     def finish(self, raw: Tensor) -> Tensor:
         """The last activation, in float32: half precision has no more than 256 steps between 0.5 and 1."""

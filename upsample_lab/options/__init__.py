@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from upsample_lab.options import compare, conv, data, evaluate, explain, model, optim, passport, trainer, upsample
+from upsample_lab.options import compare, conv, data, evaluate, explain, model, optim, passport, task, trainer, upsample
 from upsample_lab.settings import GROUPS, option_values
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "model",
     "optim",
     "passport",
+    "task",
     "trainer",
     "upsample",
 ]

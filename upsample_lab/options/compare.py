@@ -25,8 +25,12 @@ class CompareConfig:
         "differences to pass over: code that touches training, seeds that some variants lack",
         choices=("code", "unpaired"),
     )
-    primary: str = setting("the metric that decides the order and the verdict, a key of summary.json")
-    metrics: list[str] = setting("the metrics that are compared, keys of summary.json")
+    primary: str | None = setting(
+        "the metric that decides the order and the verdict, a key of summary.json; null for that of the task"
+    )
+    metrics: list[str] | None = setting(
+        "the metrics that are compared, keys of summary.json; null for those of the task"
+    )
     reference: str = setting("every variant is compared with this one: a variant's name, or an upsampler's")
     pairs: str = setting(
         "which pairs are compared: those with the reference and with the best, or all", choices=("questions", "all")

@@ -14,10 +14,12 @@ from omegaconf import MISSING
 
 from upsample_lab.options.data import DataOptions
 from upsample_lab.options.model import ModelOptions
+from upsample_lab.options.task import TaskOptions
 from upsample_lab.options.upsample import UpsampleOptions
 from upsample_lab.settings import OWN_HELP, OWN_VALUES, ConfigError, option
 
 OWN_OPTIONS: dict[str, tuple[type, dict[str, Any]]] = {
+    "task": (TaskOptions, {}),
     "upsample": (UpsampleOptions, {"fold": "auto"}),
     "data": (DataOptions, {"limit": None, "validation_count": 256, "fallback": None}),
     "model": (

@@ -132,6 +132,9 @@ class RunDirectory:
     def write_config(self, config: TrainConfig) -> None:
         write_text(self.config, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
+    def write_capsule(self, content: Callable[[], dict[str, Any]]) -> None:
+        write_json(self.path / "capsule.json", content())
+
     def write_error(self, trace: str) -> None:
         write_text(self.path / "error.log", trace)
 
@@ -175,6 +178,9 @@ class FollowedRun(RunDirectory):
         pass
 
     def write_config(self, config: TrainConfig) -> None:
+        pass
+
+    def write_capsule(self, content: Callable[[], dict[str, Any]]) -> None:
         pass
 
     def write_error(self, trace: str) -> None:

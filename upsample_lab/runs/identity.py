@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from upsample_lab.config import TrainConfig
+from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.options.trainer import ExperimentOptions, RunOptions
 from upsample_lab.settings import GROUPS, Rule, option_values, rule_of
 
@@ -40,6 +41,8 @@ def deciding(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         if key in ("upsample", "conv") and values["model"].get("name") == WITHOUT_UPSAMPLER:
             continue  # it has neither, so they decide nothing
+        if key == "task" and value.get("name") == DEFAULT_TASK:
+            continue
         if isinstance(value, Mapping):
             rules = _rules(key, str(value.get("name", "default")))
             inner = {name: each for name, each in value.items() if _decides(rules.get(name), each)}
@@ -134,12 +137,14 @@ def layer_of(values: Mapping[str, Any]) -> str:
 
 
 def run_name(config: TrainConfig) -> str:
-    """`<data>-<upsampler>[-<its options that are not the defaults>]-seed<k>-<digest>`, of letters that a file may have.
+    """`<data>[-<task>]-<upsampler>[-<its options that are not the defaults>]-seed<k>-<digest>`.
 
-    The options are words for the reader, at most `OPTIONS_LENGTH` characters of them; the digest alone tells runs
-    apart, so that a directory of the same seed and digest under another name is the same run (`attempts_in`).
+    Its letters are those that a file may have. The options are words for the reader, at most `OPTIONS_LENGTH`
+    characters of them; the digest alone tells runs apart, so that a directory of the same seed and digest under another
+    name is the same run (`attempts_in`).
     """
-    parts = [config.data.name, layer_of(dataclasses.asdict(config)), *_options(config)]
+    task = [] if config.task.name == DEFAULT_TASK else [config.task.name]
+    parts = [config.data.name, *task, layer_of(dataclasses.asdict(config)), *_options(config)]
     return f"{'-'.join(parts)}-seed{config.seed}-{digest(config)}"
 
 

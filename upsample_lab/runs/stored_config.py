@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from upsample_lab.config import TrainConfig, check_values
+from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.settings import GROUPS, ConfigError, option_values
 
 MAX_CONFIG_BYTES, MAX_CONFIG_BRACKETS = 1 << 18, 1000  # a run's has one or two thousand bytes, and few brackets
@@ -25,6 +26,7 @@ def read_train_config(path: Path) -> TrainConfig:
     """
     try:
         values: Any = _plain_values(path)
+        values.setdefault("task", {"name": DEFAULT_TASK})  # of runs from before there were others
         names = {group: values[group].get("name", "default") for group in GROUPS if group in values}
         plugins = list(values.get("plugins") or [])
         _refuse_unknown(path, names, plugins)

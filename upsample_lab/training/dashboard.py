@@ -9,62 +9,59 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import custom_scalars, hparams
 
+from upsample_lab.catalogue import described, facts_of
 from upsample_lab.config import TrainConfig
+from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.runs.identity import identity
 from upsample_lab.settings import option_values
-
-CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "quality": {
-        "PSNR (dB), validation": ("val/psnr_db",),
-        "SSIM, validation": ("val/ssim",),
-        "loss, training": ("train/loss",),
-        "loss, validation": ("val/loss",),
-    },
-    "artifacts": {
-        "pattern of uniform images, root mean square (grey levels)": ("uniform/pattern_rms_levels",),
-        "pattern of uniform images, peak to peak (grey levels)": ("uniform/pattern_p2p_levels",),
-        "pattern in flat areas, validation (grey levels)": ("val/flat_pattern_rms_levels",),
-        "pattern of the residual, validation (grey levels)": ("val/residual_pattern_rms_levels",),
-        "line of period 2 in a constant (dB)": ("constant/line_p2_db",),
-        "line of period 4 in a constant (dB)": ("constant/line_p4_db",),
-        "line of period 8 in a constant (dB)": ("constant/line_p8_db",),
-        "corner of the spectrum (dB), validation": ("val/radial_corner_db",),
-    },
-    "speed": {"images per second": ("speed/images_per_sec",)},
-    "optimisation": {"learning rate": ("optim/lr",), "norm of the gradient": ("optim/grad_norm",)},
-}
-"""Category, chart, tags: the page "Custom scalars". A chart has one tag, since TensorBoard colours a curve by its run,
-and tells two tags of one run apart by the shape of small markers alone."""
 
 LEADING = ("seed", "upsample")
 """The columns of the table of runs that come first, in this order, which is TensorBoard's."""
 
 
-def layout() -> Summary:
-    """`CHARTS` as TensorBoard's record; it merges the same layout of many runs into one page."""
+def charts(task: str) -> dict[str, dict[str, str]]:
+    """Category, chart, tag: the page "Custom scalars". A chart has one tag, since TensorBoard colours a curve by its
+    run, and tells two tags of one run apart by the shape of small markers alone."""
+    return {category: {_chart_title(key): key for key in keys} for category, keys in facts_of(task).charts.items()}
+
+
+def _chart_title(key: str) -> str:
+    metric = described(key)
+    title = metric.heading if metric else key
+    return f"{title}, validation" if key.startswith("val/") else title
+
+
+def layout(task: str) -> Summary:
+    """`charts` as TensorBoard's record; it merges the same layout of many runs into one page."""
     page = {
-        category: {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
-        for category, charts in CHARTS.items()
+        category: {title: ["Multiline", [f"^{tag}$"]] for title, tag in own.items()}
+        for category, own in charts(task).items()
     }
     summary: Summary = custom_scalars(page)
     return summary
 
 
-def hparams_row(config: TrainConfig, metrics: tuple[str, ...]) -> tuple[Summary, Summary, Summary]:
+def hparams_row(settings: Mapping[str, Any]) -> tuple[Summary, Summary, Summary]:
     """The records of one row: its columns, its start with the settings, its end.
 
-    The row's figures are the last points of the curves named `metrics`, so it must be in the same event file as they
+    The row's figures are the last points of the curves of the same names, so it must be in the same event file as they
     are (`SummaryWriter.add_hparams` would start another run beside it). The columns are those of a run that is looked
     at alone; several runs have `hparams_columns`.
     """
-    settings = telling_settings(config)
-    columns, start, end = hparams(settings, dict.fromkeys(metrics, 0.0))
+    columns, start, end = hparams(dict(settings), dict.fromkeys(_metrics(settings), 0.0))
     return _leading_first(columns), start, end
 
 
-def hparams_columns(configs: Sequence[TrainConfig], metrics: tuple[str, ...]) -> Summary:
+def _metrics(settings: Mapping[str, Any]) -> list[str]:
+    """All final figures of a task, those first that it shows; TensorBoard ticks five."""
+    facts = facts_of(task_of(settings))
+    return list(dict.fromkeys([*facts.shown, *facts.final]))
+
+
+def hparams_columns(configs: Sequence[TrainConfig]) -> Summary:
     """The record of the columns for several runs: the upsampler, the seed, and what else is not the same in all."""
     rows = [telling_settings(config) for config in configs]
+    metrics = dict.fromkeys(name for row in rows for name in _metrics(row))
     shown: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         of_the_upsampler = name.startswith("upsample.")  # others do not have it; elsewhere None stands for the default
@@ -73,6 +70,11 @@ def hparams_columns(configs: Sequence[TrainConfig], metrics: tuple[str, ...]) ->
             shown[name] = column[0] if len({type(value) for value in column}) == 1 else str(column[0])
     columns, _, _ = hparams(shown, dict.fromkeys(metrics, 0.0))
     return _leading_first(columns)
+
+
+def task_of(settings: Mapping[str, Any]) -> str:
+    """The task that a run's `telling_settings` name, where it is not the default one."""
+    return str(settings.get("task", DEFAULT_TASK))
 
 
 def _leading_first(columns: Summary) -> Summary:

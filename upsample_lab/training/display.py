@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from upsample_lab.catalogue import described, facts_of, shown
+from upsample_lab.options.task import DEFAULT_TASK
+
 PIPE_COLUMNS = 160
 SHOW_ALL = "--samples_per_plugin images=1000,scalars=100000"
 """For `tensorboard`, which keeps a random ten pictures and thousand numbers of each tag unless it is told to keep more.
@@ -66,35 +69,49 @@ class Display:
             text = f"loss {figures['train/loss']:.5f}  {figures['speed/images_per_sec']:,.0f} images/s "
             self._bar.update(self._task, figures=text)
 
-    def validated(self, step: int, steps_per_epoch: int, figures: Mapping[str, float]) -> None:
+    def validated(
+        self, step: int, steps_per_epoch: int, figures: Mapping[str, float], headlines: Sequence[str]
+    ) -> None:
+        """A line of `figures`: those that `headlines` names, where there are any such."""
         parts = [f"epoch {step / steps_per_epoch:5.2f}", f"step {step:6d}"]
-        parts.append(f"validation: PSNR {figures['val/psnr_db']:5.2f} dB")
-        if "val/ssim" in figures:  # images smaller than its window have none
-            parts.append(f"SSIM {figures['val/ssim']:.4f}")
-        if "uniform/pattern_rms_levels" in figures:
-            parts.append(f"pattern {figures['uniform/pattern_rms_levels']:.2f} levels")
+        parts.append("validation: " + "  ".join(_headline(key, figures[key]) for key in headlines if key in figures))
         self.say("  ".join(parts))
 
 
-RESULT_COLUMNS = {  # key of the summary: heading, form
-    "test/psnr_db": ("PSNR\n(dB)", "{:.2f}"),
-    "test/ssim": ("\nSSIM", "{:.4f}"),
-    "uniform/pattern_rms_levels": ("pattern\n(levels)", "{:.2f}"),
-    "test/flat_pattern_rms_levels": ("in flat\nareas", "{:.2f}"),
-    "parameters": ("para-\nmeters", "{:,}"),
-    "seconds": ("\nseconds", "{:.1f}"),
-}
+def _headline(key: str, value: float) -> str:
+    """`PSNR 30.07 dB`, with the metric's digits."""
+    metric = described(key)
+    return f"{key} {value:.4g}" if metric is None else f"{metric.short or metric.title} {shown(metric, value)}"
 
 
-def print_results(rows: Sequence[tuple[str, Mapping[str, Any]]], title: str) -> None:
-    """A table of final figures on stdout, a run a row: `(name, summary)`. A narrow terminal folds the names."""
+def print_results(rows: Sequence[tuple[str, Mapping[str, Any]]], title: str, task: str = DEFAULT_TASK) -> None:
+    """A table of final figures on stdout, a run a row: `(name, summary)`. A narrow terminal folds the names.
+
+    The columns are what runs of the task are about, and what they cost.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("\nrun", overflow="fold")
-    for heading, _ in RESULT_COLUMNS.values():
+    columns = {key: (_heading(key), _form(key)) for key in facts_of(task).shown}
+    columns |= {"parameters": ("para-\nmeters", "{:,}"), "seconds": ("\nseconds", "{:.1f}")}
+    for heading, _ in columns.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for name, summary in rows:
-        table.add_row(name, *(_cell(summary.get(key), form) for key, (_, form) in RESULT_COLUMNS.items()))
+        table.add_row(name, *(_cell(summary.get(key), form) for key, (_, form) in columns.items()))
     result_console().print(table)
+
+
+def _heading(key: str) -> str:
+    """Two lines: what it is called and its unit, or at most a few words."""
+    metric = described(key)
+    if metric is None:
+        return key
+    first, second = (metric.short or metric.title), f"({metric.unit})" if metric.unit else ""
+    return f"{first}\n{second}" if second else f"\n{first}"
+
+
+def _form(key: str) -> str:
+    metric = described(key)
+    return "{:.4g}" if metric is None else f"{{:.{metric.digits}f}}"
 
 
 def result_console() -> Console:

@@ -24,9 +24,9 @@ from torch.distributed.rendezvous import rendezvous
 from upsample_lab.options.trainer import TrainerOptions
 from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
 from upsample_lab.settings import ConfigError
+from upsample_lab.training.failure import TrainingFailed
 from upsample_lab.training.ranks import Ranks
 from upsample_lab.training.stopping import SIGNALS, StopRequest
-from upsample_lab.training.sums import TrainingFailed
 
 T = TypeVar("T")
 

@@ -9,6 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from upsample_lab.catalogue import GREYS
+
 ERROR_GAIN = 4  # errors of a trained model are faint: |error| x 4 fills the range at a quarter of it
 SHOWN_PX = 84  # images smaller than this are enlarged by a whole factor
 LABEL_PX, GAP_PX, FONT_PX = 76, 2, 15
@@ -54,6 +56,19 @@ def pattern_grid(
         strips += [_labelled(label, true), _labelled(f"{label}\nx{factor}", _strip(stretched, PATTERN_PX))]
     picture = np.concatenate(strips)
     return np.concatenate([_headed(heads, picture.shape[1]), picture]) if heads else picture
+
+
+def uniform_picture(outputs: Tensor, figures: Mapping[str, float]) -> np.ndarray:
+    """What a model makes of uniform images, true and stretched; with `figures` of `uniform_artifacts` above each."""
+    levels = {grey: figures.get(f"grey{grey}_rms_levels") for grey in GREYS}
+    heads = [f"grey {grey}" + ("" if rms is None else f": {rms:.2f}") for grey, rms in levels.items()]
+    return pattern_grid({"output": outputs}, heads)
+
+
+def flat_window_picture(target: Tensor, output: Tensor, rms_levels: Tensor, **_: Tensor) -> np.ndarray:
+    """The flat windows of the targets with the strongest pattern, as `FlatWindows.worst`."""
+    heads = [f"{float(rms):.2f} levels" for rms in rms_levels]
+    return pattern_grid({"input": target, "output": output}, heads)
 
 
 def deviation(images: Tensor) -> Tensor:

@@ -1,11 +1,43 @@
-"""How long a training is, and its learning rate: pure functions of the configuration and the step."""
+"""How long a training is, its learning rate, and when it reports and validates: pure functions of the step."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from upsample_lab.options.optim import OptimOptions
 from upsample_lab.options.trainer import TrainerOptions
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What happens at which step of one training."""
+
+    trainer: TrainerOptions
+    optim: OptimOptions
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return total_steps(self.trainer, self.steps_per_epoch)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the step that follows `step` finished ones."""
+        return learning_rate(self.optim, step / self.steps)
+
+    def reports_at(self, step: int) -> bool:
+        return step % self.trainer.log_every_steps == 0 or step == self.steps
+
+    def validates_at(self, step: int) -> bool:
+        """Whether a validation follows `step` finished steps: after every few epochs, every few steps, at the end."""
+        every = self.trainer.validate_every_steps
+        by_steps = every is not None and step % every == 0
+        return by_steps or step == self.steps or step % (self.trainer.validate_every_epochs * self.steps_per_epoch) == 0
+
+    def saves_at(self, step: int) -> bool:
+        every = self.trainer.checkpoint_every_steps
+        return every is not None and step % every == 0
 
 
 def total_steps(trainer: TrainerOptions, steps_per_epoch: int) -> int:
@@ -22,9 +54,3 @@ def learning_rate(optim: OptimOptions, progress: float) -> float:
         return optim.lr
     after_warmup = (progress - optim.warmup_fraction) / (1 - optim.warmup_fraction)
     return optim.lr * 0.5 * (1 + math.cos(math.pi * after_warmup))
-
-
-def validates_at(step: int, trainer: TrainerOptions, steps_per_epoch: int, last_step: int) -> bool:
-    """Whether a validation follows `step` finished steps: after every few epochs, every few steps, and at the end."""
-    by_steps = trainer.validate_every_steps is not None and step % trainer.validate_every_steps == 0
-    return by_steps or step == last_step or step % (trainer.validate_every_epochs * steps_per_epoch) == 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from upsample_lab.config import TrainConfig, check_values
 from upsample_lab.options import load_option
+from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.runs.data_files import files_digest
 from upsample_lab.runs.directory import (
     COMPLETE,
@@ -31,8 +32,8 @@ from upsample_lab.training.same_data import check_before_start, check_loaded
 from upsample_lab.training.stopping import Interrupted
 
 if TYPE_CHECKING:  # a finished run is answered without importing torch
-    from upsample_lab.training.loop import Parts
     from upsample_lab.training.parallel import World
+    from upsample_lab.training.state import Training
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,20 @@ def run_training(config: TrainConfig, display: Display, command: str) -> Outcome
 
 
 def _run_training(config: TrainConfig, display: Display, command: str, world: World) -> Outcome:
-    from upsample_lab.training.determinism import reproducibly
+    from upsample_lab.device import reproducibly
 
     config, done = world.on_writer(lambda: _settle(config, display))
     if done is not None:
         return done
     files = files_digest(config.data) if world.is_writer else ""  # before they are read: what changes later is seen
-    parts = world.everywhere(lambda: _assemble(config, world))
+    training = world.everywhere(lambda: _assemble(config, world))
     with ExitStack() as stack:
-        run = _hold(config, parts, display, world, stack)
-        world.on_writer(lambda: check_loaded(run, parts.images, display.warn))
+        run = _hold(config, training, display, stack)
+        world.on_writer(lambda: check_loaded(run, training.task.setting.images, display.warn))
         stack.enter_context(world.stop)
-        stack.enter_context(reproducibly(config.trainer))
+        stack.enter_context(reproducibly(config.trainer.deterministic))
         done = world.on_writer(lambda: _outcome_of(run))  # another process was quicker
-        return done or _guarded(config, parts, run, display, world, command, files)
+        return done or _guarded(config, training, run, display, command, files)
 
 
 def _settle(config: TrainConfig, display: Display) -> tuple[TrainConfig, Outcome | None]:
@@ -88,18 +89,18 @@ def _settle(config: TrainConfig, display: Display) -> tuple[TrainConfig, Outcome
     return config, done
 
 
-def _hold(config: TrainConfig, parts: Parts, display: Display, world: World, stack: ExitStack) -> RunDirectory:
+def _hold(config: TrainConfig, training: Training, display: Display, stack: ExitStack) -> RunDirectory:
     """The run's directory, which the first process holds for all until `stack` is left."""
-    from upsample_lab.training.space import check_space
+    from upsample_lab.training.space import check_space, needed_bytes
 
     holding: list[RunDirectory] = []
 
     def hold() -> Path:
-        check_space(run_path(config), _needed_bytes(config, parts))
+        check_space(run_path(config), needed_bytes(training))
         holding.append(stack.enter_context(open_run(config).locked(display.warn)))
         return holding[0].path
 
-    path = world.on_writer(hold)
+    path = training.world.on_writer(hold)
     return holding[0] if holding else FollowedRun(path)
 
 
@@ -161,48 +162,37 @@ def check_data_each(grid: Sequence[TrainConfig], display: Display) -> None:
         check_before_start(config, RunDirectory(run_path(config)), display.warn)
 
 
-def _assemble(config: TrainConfig, world: World) -> Parts:
-    """Images, model and device, before anything is written: what cannot be put together is the user's to mend."""
+def _assemble(config: TrainConfig, world: World) -> Training:
+    """Images, task and models, before anything is written: what cannot be put together is the user's to mend."""
     from upsample_lab.data import DataError, load_images, prepare
-    from upsample_lab.models import build_model
-    from upsample_lab.training.device import MEMORY_FORMATS, Where, choose_device, use_threads
-    from upsample_lab.training.loop import Parts
+    from upsample_lab.device import MEMORY_FORMATS, Where, choose_device, use_threads
+    from upsample_lab.training.loop import build
 
-    device, memory_format = world.device(config.trainer.device), MEMORY_FORMATS[config.trainer.memory_format]
     try:
         use_threads(config.trainer.threads)
-        where = Where(choose_device(device), memory_format)
+        where = Where(choose_device(world.device(config.trainer.device)), MEMORY_FORMATS[config.trainer.memory_format])
         if not world.is_writer:  # on another machine the files may be missing still
             prepare(dataclasses.replace(config.data, fallback=None))
         images = load_images(config.data)
         world.check(config.trainer, len(images.train))
-        model = build_model(config.model, config.upsample, config.conv, images.image_shape, config.seed)
+        return build(config, images, where, world)
     except (DataError, ValueError) as error:
         raise ConfigError(str(error)) from None
     except (MemoryError, RuntimeError) as error:
         raise ConfigError(f"model.widths: images and model do not fit into memory ({first_line(error)})") from None
-    return Parts(images, model, where)
-
-
-def _needed_bytes(config: TrainConfig, parts: Parts) -> int:
-    from upsample_lab.training.schedule import total_steps
-    from upsample_lab.training.space import needed_bytes
-
-    count = len(parts.images.train)
-    steps_per_epoch = count // min(config.trainer.batch_size, count)
-    return needed_bytes(config, parts.model, total_steps(config.trainer, steps_per_epoch), steps_per_epoch)
 
 
 def _guarded(
-    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str, files: str
+    config: TrainConfig, training: Training, run: RunDirectory, display: Display, command: str, files: str
 ) -> Outcome:
     """Train, and turn whatever ends the training into an outcome and the run's status."""
     from upsample_lab.runs.checkpoint import DamagedCheckpoint, MissingCheckpoint
+    from upsample_lab.training.failure import TrainingFailed
     from upsample_lab.training.parallel import PeerLost
-    from upsample_lab.training.sums import TrainingFailed
 
+    world = training.world
     try:
-        return _train(config, parts, run, display, world, command, files)
+        return _train(config, training, run, display, command, files)
     except PeerLost as lost:
         world.broken = True
         return _ended(run, INTERRUPTED, str(lost), lost.exit_status)
@@ -257,39 +247,57 @@ def first_line(error: BaseException) -> str:
 
 
 def _train(
-    config: TrainConfig, parts: Parts, run: RunDirectory, display: Display, world: World, command: str, files: str
+    config: TrainConfig, training: Training, run: RunDirectory, display: Display, command: str, files: str
 ) -> Outcome:
-    from upsample_lab.data import image_facts
-    from upsample_lab.runs.files import write_json
-    from upsample_lab.runs.provenance import capsule
-    from upsample_lab.training.device import machine_facts, slow_precision
-    from upsample_lab.training.loop import Training
+    from upsample_lab.training.dashboard import telling_settings
+    from upsample_lab.training.loop import fit
 
-    slow = slow_precision(config.trainer.precision, parts.where.device)
-    for note in [*parts.images.notes, *([slow] if slow else [])]:
+    _announce(config, training, run, display)
+    run.set_status(RUNNING)
+    run.write_config(config)
+    run.write_capsule(lambda: _capsule(training, command, files))
+    figures = fit(training, run, display, training.world.stop, telling_settings(config))
+    summary = _named(config, training) | figures
+    run.write_summary(summary)
+    run.set_status(COMPLETE)
+    return Outcome(run.path, COMPLETE, True, summary)
+
+
+def _announce(config: TrainConfig, training: Training, run: RunDirectory, display: Display) -> None:
+    """What a reader should know before the first step."""
+    from upsample_lab.device import slow_precision
+
+    images, device = training.task.setting.images, training.task.setting.where.device
+    slow = slow_precision(config.trainer.precision, device)
+    for note in [*images.notes, *([slow] if slow else [])]:
         display.warn(note)
-    parameters = sum(parameter.numel() for parameter in parts.model.parameters())
-    display.say(f"{run.path.name}: {len(parts.images.train):,} images, {parameters:,} parameters, {parts.where.device}")
-    match = parts.model.match
-    if match is not None:
+    parameters = sum(parameter.numel() for parameter in training.model.parameters())
+    display.say(f"{run.path.name}: {len(images.train):,} images, {parameters:,} parameters, {device}")
+    if (match := _match(training)) is not None:
         display.say(
             f"model.match: decoder widths {match.widths}, {match.achieved:,} for a budget of "
             f"{match.budget:,} ({match.deviation:+.2%})"
         )
-    run.set_status(RUNNING)
-    run.write_config(config)
-    if world.is_writer:
-        content = capsule(command, machine_facts(parts.where.device), image_facts(parts.images, files))
-        write_json(run.path / "capsule.json", content)
-    figures = Training(config, parts, run, display, world).run(world.stop)
-    summary = {
-        "data": parts.images.name,
-        "upsample": config.upsample.name,
-        "model": config.model.name,
-        "seed": config.seed,
-    }
-    if match is not None:
-        summary["match"] = dataclasses.asdict(match)
-    run.write_summary(summary | figures)
-    run.set_status(COMPLETE)
-    return Outcome(run.path, COMPLETE, True, summary | figures)
+
+
+def _capsule(training: Training, command: str, files: str) -> dict[str, Any]:
+    from upsample_lab.data import image_facts
+    from upsample_lab.device import machine_facts
+    from upsample_lab.runs.provenance import capsule
+
+    setting = training.task.setting
+    return capsule(command, machine_facts(setting.where.device), image_facts(setting.images, files))
+
+
+def _named(config: TrainConfig, training: Training) -> dict[str, Any]:
+    """The first lines of `summary.json`: what was trained."""
+    task = {} if config.task.name == DEFAULT_TASK else {"task": config.task.name}
+    choices = {"upsample": config.upsample.name, "model": config.model.name, "seed": config.seed}
+    match = _match(training)
+    matched = {} if match is None else {"match": dataclasses.asdict(match)}
+    return {"data": training.task.setting.images.name, **task, **choices, **matched}
+
+
+def _match(training: Training) -> Any:
+    """How the widths of the model were adjusted to a budget; None where they were not."""
+    return getattr(training.model, "match", None)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from upsample_lab.config import TrainConfig
-from upsample_lab.models import Autoencoder
 from upsample_lab.settings import ConfigError
+from upsample_lab.training.state import Training
 
 FULL_CHECKPOINTS = 3  # last, previous, and the one being written
 MODEL_CHECKPOINTS = 2  # best, and the one being written
@@ -18,15 +17,17 @@ VALIDATION_BYTES = 256 << 10  # figures, reconstructions as PNG and in the event
 OTHER_BYTES = 2 << 20  # configuration, capsule with its diff, status, summary
 
 
-def needed_bytes(config: TrainConfig, model: Autoencoder, steps: int, steps_per_epoch: int) -> int:
-    """An upper estimate of what a run writes, from its model and from how often it reports."""
-    weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-    full = weights + MOMENTS * sum(parameter.nbytes for parameter in model.parameters()) + HEADER_BYTES
-    reports = steps // config.trainer.log_every_steps + 1
-    validations = steps // (steps_per_epoch * config.trainer.validate_every_epochs) + 2
-    validations += steps // (config.trainer.validate_every_steps or steps)
+def needed_bytes(training: Training) -> int:
+    """An upper estimate of what a run writes, from its players and from how often it reports."""
+    schedule, trainer = training.schedule, training.schedule.trainer
+    models = list(training.models.values())
+    weights = sum(tensor.nbytes for model in models for tensor in model.state_dict().values())
+    trained = sum(parameter.nbytes for model in models for parameter in model.parameters())
+    reports = schedule.steps // trainer.log_every_steps + 1
+    validations = schedule.steps // (schedule.steps_per_epoch * trainer.validate_every_epochs) + 2
+    validations += schedule.steps // (trainer.validate_every_steps or schedule.steps)
     return (
-        FULL_CHECKPOINTS * full
+        FULL_CHECKPOINTS * (weights + MOMENTS * trained + HEADER_BYTES)
         + MODEL_CHECKPOINTS * (weights + HEADER_BYTES)
         + reports * REPORT_BYTES
         + validations * VALIDATION_BYTES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -12,22 +13,8 @@ from torch.utils.tensorboard.summary import image, scalar
 
 from upsample_lab.config import TrainConfig
 from upsample_lab.runs.journal import Journal
-from upsample_lab.training.dashboard import hparams_columns, hparams_row, layout
+from upsample_lab.training.dashboard import hparams_columns, hparams_row, layout, task_of
 from upsample_lab.training.events import PREFIX, EventFile, tags_at
-
-TRAIN_METRICS = ("train/loss", "optim/lr", "optim/grad_norm", "speed/images_per_sec")
-LINES = ("line_p2_db", "line_p4_db", "line_p8_db", "nearest_residual", "radial_corner_db")
-PATTERN = ("pattern_rms_levels", "pattern_p2p_levels")  # those of the single periods depend on the model's stride
-QUALITY = (
-    *("loss", "psnr_db", "ssim", "phase_variance", "phase_p_value"),
-    *(f"{where}_{name}" for where in ("residual", "flat") for name in PATTERN),
-    *LINES,
-)
-ARTIFACTS = (*(f"uniform/{name}" for name in PATTERN), *(f"constant/{name}" for name in (*PATTERN, *LINES)))
-VAL_METRICS = (*(f"val/{name}" for name in QUALITY), *ARTIFACTS)
-TEST_METRICS = tuple(f"test/{name}" for name in QUALITY)
-HEADLINES = ("test/psnr_db", "test/ssim", "uniform/pattern_rms_levels", "test/flat_pattern_rms_levels", "test/loss")
-HPARAM_METRICS = tuple(dict.fromkeys((*HEADLINES, *TEST_METRICS, *ARTIFACTS)))  # all final; TensorBoard ticks five
 
 
 class Tracker:
@@ -69,14 +56,14 @@ class Tracker:
         self._journal.sync()
         self._board.sync()
 
-    def begin(self, config: TrainConfig) -> None:
+    def begin(self, settings: Mapping[str, Any]) -> None:
         """The page of charts, and the settings for the hparams table."""
-        columns, start, _ = hparams_row(config, HPARAM_METRICS)
-        self._add(layout(), columns, start)
+        columns, start, _ = hparams_row(settings)
+        self._add(layout(task_of(settings)), columns, start)
 
-    def end(self, config: TrainConfig) -> None:
+    def end(self, settings: Mapping[str, Any]) -> None:
         """That the session of the hparams table is over; its figures are the curves' last points."""
-        *_, end = hparams_row(config, HPARAM_METRICS)
+        *_, end = hparams_row(settings)
         self._add(end)
 
     def _add(self, *summaries: Summary) -> None:
@@ -88,7 +75,7 @@ def write_columns(folder: Path, configs: Sequence[TrainConfig]) -> None:
     """The columns of the table of runs, into the folder above the runs, where TensorBoard finds them before theirs."""
     older = list(folder.glob(f"{PREFIX}*"))
     columns = EventFile(folder, purge_step=0)
-    columns.add(hparams_columns(configs, HPARAM_METRICS))
+    columns.add(hparams_columns(configs))
     columns.close()
     for file in older:
         file.unlink(missing_ok=True)
@@ -112,8 +99,8 @@ class SilentTracker(Tracker):
     def sync(self) -> None:
         pass
 
-    def begin(self, config: TrainConfig) -> None:
+    def begin(self, settings: Mapping[str, Any]) -> None:
         pass
 
-    def end(self, config: TrainConfig) -> None:
+    def end(self, settings: Mapping[str, Any]) -> None:
         pass

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from upsample_lab.compare.catalogue import curve_key
+from upsample_lab.catalogue import Metric, curve_key
 from upsample_lab.compare.report.looks import (
     NARROW_IN,
     SMALL_PT,
@@ -37,7 +37,7 @@ from upsample_lab.compare.report.words import (
     ranks_of,
     shortened,
 )
-from upsample_lab.compare.result import Comparison, Curve, Difference, Metric, Variant
+from upsample_lab.compare.result import Comparison, Curve, Difference, Variant
 from upsample_lab.palette import FAINT, INK
 
 if TYPE_CHECKING:

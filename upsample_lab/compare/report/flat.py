@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from upsample_lab.compare.catalogue import ARTIFACT, metric_of
+from upsample_lab.catalogue import ARTIFACT, metric_of
 from upsample_lab.compare.images import FILE
 from upsample_lab.compare.report.figures import Drawing
 from upsample_lab.compare.report.looks import PNG_DPI, SMALL_PT, new_figure

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from upsample_lab.catalogue import Metric
 from upsample_lab.compare.report.figures import difference_name, drawings
 from upsample_lab.compare.report.flat import FlatPictures, flat_drawing, load_flat
 from upsample_lab.compare.report.passports import Card, passport_cards
 from upsample_lab.compare.report.pictures import Pictures, load_pictures, picture_drawing
 from upsample_lab.compare.report.svg import Rendered, render
-from upsample_lab.compare.result import Comparison, Metric
+from upsample_lab.compare.result import Comparison
 
 
 @dataclass(frozen=True, eq=False)

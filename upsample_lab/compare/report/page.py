@@ -19,6 +19,7 @@ from string import Template
 import numpy as np
 from matplotlib.markers import MarkerStyle
 
+from upsample_lab.catalogue import Metric
 from upsample_lab.compare.report.flat import FlatPictures, Panel
 from upsample_lab.compare.report.looks import VariantLook, variant_looks
 from upsample_lab.compare.report.material import Material
@@ -42,7 +43,7 @@ from upsample_lab.compare.report.sections import (
 )
 from upsample_lab.compare.report.svg import color_rules, figure_element, used_colors
 from upsample_lab.compare.report.words import NONE, Cell, Column, facts, metric_title, number, plural
-from upsample_lab.compare.result import Comparison, Metric, Variant
+from upsample_lab.compare.result import Comparison, Variant
 from upsample_lab.palette import BAD, GOOD
 
 TILE_PX = 64  # of a picture of a flat area, at most, as in the style sheet

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from upsample_lab.catalogue import Metric
 from upsample_lab.compare.report.figures import curve_metric, curve_title, is_curve
 from upsample_lab.compare.report.flat import FlatPictures
 from upsample_lab.compare.report.material import Material
@@ -27,7 +28,7 @@ from upsample_lab.compare.report.words import (
     results_table,
     table_note,
 )
-from upsample_lab.compare.result import Comparison, Curve, Metric, Variant
+from upsample_lab.compare.result import Comparison, Curve, Variant
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from upsample_lab.compare.catalogue import artifact_of, is_none, ratio, shown
-from upsample_lab.compare.result import Comparison, Difference, Estimate, Metric
+from upsample_lab.catalogue import Metric, artifact_of, is_none, ratio, shown
+from upsample_lab.compare.result import Comparison, Difference, Estimate
 
 NONE = "–"  # where there is no figure
 MINUS = "−"

@@ -1,7 +1,8 @@
-"""What a training step makes small: the reconstruction loss, and the terms that may stand beside it."""
+"""What a training makes small: the reconstruction loss, and the terms that may stand beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -16,15 +17,39 @@ from upsample_lab.upsamplers.deconv import Deconv
 from upsample_lab.upsamplers.pixel_shuffle import PixelShuffle
 
 
-def objective(trainer: TrainerOptions, model: Autoencoder, raw: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The quantity that is minimised, and the reconstruction loss alone, which is what is reported."""
-    loss = reconstruction_loss(trainer.loss, model, raw, images)
-    total = loss
+class Objective:
+    """What a training makes small: named terms, each with its weight.
+
+    `weights` maps a term's name to its weight. The first one, `main`, is what is reported as the loss. A loss of a task
+    that is not among them counts as it is.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self.weights = dict(weights)
+        self.main = next(iter(self.weights))
+
+    def terms(self, model: Autoencoder, raw: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Every term by name, of the model's raw output `[N, C, H, W]` and what is wanted in its place; scalars."""
+        return {name: TERMS[name](name, model, raw, target) for name in self.weights}
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of named losses."""
+        first, *others = (self._weighted(name, loss) for name, loss in losses.items())
+        return sum(others, first)
+
+    def _weighted(self, name: str, loss: Tensor) -> Tensor:
+        weight = self.weights.get(name, 1)
+        return loss if weight == 1 else weight * loss
+
+
+def objective_of(trainer: TrainerOptions) -> Objective:
+    """The objective that the settings of `trainer.` name."""
+    weights = {trainer.loss: 1.0}
     if trainer.loss_spectrum > 0:
-        total = total + trainer.loss_spectrum * spectral_loss(model.finish(raw), images)
+        weights["spectrum"] = trainer.loss_spectrum
     if trainer.regularize == "phase":
-        total = total + trainer.regularize_weight * phase_penalty(model)
-    return total, loss
+        weights["phase"] = trainer.regularize_weight
+    return Objective(weights)
 
 
 def reconstruction_loss(name: str, model: Autoencoder, raw: Tensor, images: Tensor) -> Tensor:
@@ -36,6 +61,14 @@ def reconstruction_loss(name: str, model: Autoencoder, raw: Tensor, images: Tens
         return F.binary_cross_entropy_with_logits(raw.float(), images)
     output = model.finish(raw)
     return F.l1_loss(output, images) if name == "l1" else F.mse_loss(output, images)
+
+
+def _spectrum(name: str, model: Autoencoder, raw: Tensor, images: Tensor) -> Tensor:
+    return spectral_loss(model.finish(raw), images)
+
+
+def _phase(name: str, model: Autoencoder, raw: Tensor, images: Tensor) -> Tensor:
+    return phase_penalty(model)
 
 
 def phase_penalty(model: nn.Module) -> Tensor:
@@ -94,3 +127,12 @@ def _check_kind(name: str, module: nn.Module, kind: type[nn.Module]) -> None:
             f"{name}: cannot tell which kernel this {type(module).__name__}, put in the place of a {kind.__name__}, "
             "applies, to penalise its phases; use trainer.regularize=none"
         )
+
+
+TERMS: dict[str, Callable[[str, Autoencoder, Tensor, Tensor], Tensor]] = {
+    "mse": reconstruction_loss,
+    "l1": reconstruction_loss,
+    "bce": reconstruction_loss,
+    "spectrum": _spectrum,
+    "phase": _phase,
+}

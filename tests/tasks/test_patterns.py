@@ -14,15 +14,16 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.conftest import load_script
+from upsample_lab.catalogue import GREYS
 from upsample_lab.cli.main import guarded
 from upsample_lab.compare.report.flat import GREYS as REPORTED_GREYS
+from upsample_lab.device import Where
 from upsample_lab.metrics import LEVELS
 from upsample_lab.metrics.selftest.probes import checkerboard
 from upsample_lab.models import Autoencoder, build_model
 from upsample_lab.options import load_option
 from upsample_lab.options.model import MlpModel
-from upsample_lab.training.device import Where
-from upsample_lab.training.patterns import GREYS, constant_artifacts, uniform_artifacts, uniform_outputs
+from upsample_lab.tasks.patterns import constant_artifacts, uniform_artifacts, uniform_outputs
 from upsample_lab.training.pictures import pattern_grid, stretch_factor
 from upsample_lab.upsamplers import UPSAMPLERS
 

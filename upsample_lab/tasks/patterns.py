@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from upsample_lab.catalogue import GREYS
 from upsample_lab.conv import Conv2d, ConvTranspose2d
 from upsample_lab.data import eval_batches
+from upsample_lab.device import Where
 from upsample_lab.metrics import LEVELS, image_artifacts, pattern_levels
-from upsample_lab.models import Autoencoder, ConvolutionalAutoencoder
-from upsample_lab.training.device import Where
-from upsample_lab.training.pictures import pattern_grid
+from upsample_lab.models import Autoencoder
 
-GREYS = (0, 64, 128, 192, 255)
-"""Levels of the uniform images that are reconstructed: black, white, and the quarters between."""
 PROBE_IMAGES = 64
 BORDER_PERIODS = 16
 """Border around what is measured, in pixels of the latent. The reach of a border is the sum of half kernels of all
@@ -37,7 +34,7 @@ def uniform_outputs(model: Autoencoder, image_shape: tuple[int, int, int], perio
     `pattern_levels` sees to the interior.
     """
     channels, *size = image_shape
-    free = isinstance(model, ConvolutionalAutoencoder)
+    free = model.takes_any_size
     rows, columns = (_canvas_px(side, period) for side in size) if free else size
     outputs = []
     with _measuring(model):
@@ -67,7 +64,7 @@ def constant_artifacts(model: Autoencoder, images: Tensor, period: int, where: W
     to; it is measured out of the reach of borders, as uniform images are. Empty for models whose decoder has no phases,
     or needs the encoder's guide.
     """
-    if not isinstance(model, ConvolutionalAutoencoder) or model.needs_guide:
+    if not model.takes_any_size or model.needs_guide:
         return {}
     with _measuring(model):
         probe = next(eval_batches(images, PROBE_IMAGES, **where._asdict()))
@@ -79,18 +76,6 @@ def constant_artifacts(model: Autoencoder, images: Tensor, period: int, where: W
     figures = image_artifacts(response, period)
     del figures["dc_phase_variation"]  # relative: a trained decoder's mean, its divisor, may be next to nothing
     return {**_pattern(response, period), **figures}
-
-
-def artifact_pictures(uniform: Tensor, windows: Mapping[str, Tensor], period: int) -> dict[str, np.ndarray]:
-    """Pictures by name, true and with their contrast stretched: `uniform`, of `uniform_outputs`, and `flat_window`, the
-    flat windows with the strongest pattern (`FlatWindows.worst`), where there are any."""
-    levels = [uniform_artifacts(uniform, period).get(f"grey{grey}_rms_levels") for grey in GREYS]
-    heads = [f"grey {grey}" + ("" if rms is None else f": {rms:.2f}") for grey, rms in zip(GREYS, levels, strict=True)]
-    pictures = {"uniform": pattern_grid({"output": uniform}, heads)}
-    if windows:
-        heads = [f"{float(rms):.2f} levels" for rms in windows["rms_levels"]]
-        pictures["flat_window"] = pattern_grid({"input": windows["target"], "output": windows["output"]}, heads)
-    return pictures
 
 
 def _pattern(images: Tensor, period: int) -> dict[str, float]:

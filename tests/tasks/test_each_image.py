@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from upsample_lab.data import BatchLoader
 from upsample_lab.runs.provenance import code_digests
-from upsample_lab.training.each_image import SHOWN_IMAGES, EachImage, shown_count
+from upsample_lab.tasks.each_image import SHOWN_IMAGES, EachImage, shown_count
 from upsample_lab.upsamplers import UPSAMPLERS
 
 Train = Callable[..., int]

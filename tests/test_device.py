@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from upsample_lab.training import device
-from upsample_lab.training.device import slow_precision, use_threads
+from upsample_lab import device
+from upsample_lab.device import slow_precision, use_threads
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ from torch import nn
 
 from upsample_lab.metrics import dc_phase_variation, phase_gain_penalty
 from upsample_lab.models import build_model
+from upsample_lab.objectives import Objective, objective_of, phase_penalty, reconstruction_loss
 from upsample_lab.options import load_option
 from upsample_lab.options.trainer import TrainerOptions
-from upsample_lab.training.losses import objective, phase_penalty, reconstruction_loss
 from upsample_lab.upsamplers import build_upsampler
 
 IMAGES = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -43,8 +43,17 @@ def test_reconstruction_losses_follow_their_definitions(name: str) -> None:
 
 def test_without_extra_terms_the_objective_is_the_loss() -> None:
     model = make()
-    total, loss = objective(settings(), model, model.raw(IMAGES), IMAGES)
-    assert total is loss
+    terms = objective_of(settings()).terms(model, model.raw(IMAGES), IMAGES)
+    assert list(terms) == ["mse"]
+    assert objective_of(settings()).total(terms) is terms["mse"]
+
+
+def test_terms_are_weighed_by_name() -> None:
+    chosen = objective_of(settings(loss="l1", loss_spectrum=0.5, regularize="phase", regularize_weight=3.0))
+    assert chosen.weights == {"l1": 1.0, "spectrum": 0.5, "phase": 3.0}
+    assert chosen.main == "l1"
+    assert chosen.total({"l1": torch.tensor(1.0), "spectrum": torch.tensor(2.0), "phase": torch.tensor(0.25)}) == 2.75
+    assert Objective({"mse": 1.0}).total({"of_the_task": torch.tensor(2.0)}) == 2.0
 
 
 @pytest.mark.parametrize("upsample", ["deconv", "pixel_shuffle", "blur_deconv"])
@@ -164,8 +173,10 @@ def test_a_wrapper_in_the_place_of_a_convolution_is_refused(name: str) -> None:
 def test_the_spectral_loss_reaches_the_weights() -> None:
     model = make()
     weight = model.to_image.weight
-    plain, _ = objective(settings(), model, model.raw(IMAGES), IMAGES)
-    spectral, _ = objective(settings(loss_spectrum=0.1), model, model.raw(IMAGES), IMAGES)
+    plain, spectral = (
+        chosen.total(chosen.terms(model, model.raw(IMAGES), IMAGES))
+        for chosen in (objective_of(settings()), objective_of(settings(loss_spectrum=0.1)))
+    )
     (plain_grad,) = torch.autograd.grad(plain, weight)
     (spectral_grad,) = torch.autograd.grad(spectral, weight)
     assert spectral > plain
