@@ -6,7 +6,6 @@ The groups' own options are in `options/`, a file each. No torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -14,13 +13,13 @@ from omegaconf import MISSING
 
 from upsample_lab.options.conv import ConvOptions
 from upsample_lab.options.data import DataOptions
-from upsample_lab.options.model import ConvolutionalModel, ModelOptions, decoder_widths
+from upsample_lab.options.model import ModelOptions
 from upsample_lab.options.optim import OptimOptions
 from upsample_lab.options.shared import plugins_setting
 from upsample_lab.options.task import TaskOptions
 from upsample_lab.options.trainer import ExperimentOptions, RunOptions, TrainerOptions
 from upsample_lab.options.upsample import UpsampleOptions
-from upsample_lab.settings import ConfigError, check_leaf, leaves, pasted, setting, show
+from upsample_lab.settings import ConfigError, check_leaf, leaves, setting
 
 
 @dataclass
@@ -59,32 +58,9 @@ def check_values(config: Any) -> None:
 
 
 def _check_training(config: TrainConfig) -> None:
-    _check_sizes(config.data, config.model)
-    if isinstance(config.model, ConvolutionalModel):
-        for in_channels, out_channels in pairwise(decoder_widths(config.model.widths)):
-            config.upsample.check_stage(in_channels, out_channels, config.model.scale)
-    _check_loss(config)
-
-
-def _check_sizes(data: DataOptions, model: ModelOptions) -> None:
-    size: int = data.image_size  # type: ignore[attr-defined]  # every concrete dataset has one
-    stride, stages = model.total_stride, len(model.widths)
-    if size % stride == 0:
-        return
-    below, above = size // stride * stride, (size // stride + 1) * stride
-    sizes = f"{below} or {above}" if below else f"{above}"
-    fits = max((n for n in range(1, stages) if size % model.scale**n == 0), default=0)
-    fewer = (
-        f"{fits} of the stages, e.g. {pasted('model.widths', show(model.widths[:fits]))}"
-        if fits
-        else "another model.scale"
-    )
-    raise ConfigError(
-        f"model.widths={show(model.widths)}: {stages} stages of scale {model.scale} divide the image by {stride}, and "
-        f"{size} pixels (data={data.name}) is not a multiple of it; use images of {sizes} pixels, or {fewer}"
-    )
-
-
-def _check_loss(config: TrainConfig) -> None:
+    size: int = config.data.image_size  # type: ignore[attr-defined]  # every concrete dataset has one
+    config.model.check_size(size, config.data.name)
+    for in_channels, out_channels in config.model.stages():
+        config.upsample.check_stage(in_channels, out_channels, config.model.scale)
     if config.trainer.loss == "bce" and config.model.output != "sigmoid":
         raise ConfigError("trainer.loss=bce: needs model.output=sigmoid, since it compares probabilities")

@@ -46,18 +46,23 @@ def build_model(
     """
     if model.name in PARTS["model"]:
         return _own(model, upsample, conv, image_shape, seed)
-    if isinstance(model, MlpModel):
-        _, height, width = image_shape
-        latent_shape = (model.latent_channels, height // model.total_stride, width // model.total_stride)
-        return FullyConnectedAutoencoder(
-            image_shape,
-            latent_shape,
-            hidden=model.hidden,
-            activation=model.activation,
-            output=model.output,
-            seed=seed,
-        )
-    assert isinstance(model, ConvolutionalModel)
+    return BUILDERS[type(model)](model, upsample, conv, image_shape, seed)
+
+
+def _fully_connected(
+    model: MlpModel, upsample: UpsampleOptions, conv: ConvOptions, image_shape: tuple[int, int, int], seed: int
+) -> Autoencoder:
+    _, height, width = image_shape
+    latent_shape = (model.latent_channels, height // model.total_stride, width // model.total_stride)
+    return FullyConnectedAutoencoder(
+        image_shape, latent_shape, hidden=model.hidden, activation=model.activation, output=model.output, seed=seed
+    )
+
+
+def _matched(
+    model: ConvolutionalModel, upsample: UpsampleOptions, conv: ConvOptions, image_shape: tuple[int, int, int],
+    seed: int,
+) -> Autoencoder:  # fmt: skip
     match = match_budget(model, upsample, conv, image_shape)
     widths = decoder_widths(model.widths) if match is None else match.widths
     built = _convolutional(model, upsample, conv, image_shape, seed, widths)
@@ -158,3 +163,7 @@ def _maker(scale: int, upsample: UpsampleOptions, algorithms: Algorithms) -> Mak
         return build_upsampler(name, in_channels, out_channels, scale, algorithms=algorithms, **options)
 
     return make_upsampler
+
+
+BUILDERS: dict[type, Callable[..., Autoencoder]] = {MlpModel: _fully_connected, ConvolutionalModel: _matched}
+"""What makes the model of each class of options."""

@@ -24,7 +24,6 @@ from upsample_lab.settings import GROUPS, Rule, option_values, rule_of
 DIGEST_LENGTH = 8
 ATTEMPT = re.compile(r"(?P<name>.+-(?P<identity>seed\d+-[0-9a-f]{8}))(?:-(?P<attempt>\d+))?")
 OPTIONS_LENGTH = 80  # characters of a name's options; a file system allows 255 bytes a name
-WITHOUT_UPSAMPLER = "mlp"  # the model that has none
 UNSAFE = re.compile(r"[^A-Za-z0-9._+=]+")
 
 
@@ -39,7 +38,7 @@ def deciding(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept: dict[str, Any] = {}
     for key, value in values.items():
-        if key in ("upsample", "conv") and values["model"].get("name") == WITHOUT_UPSAMPLER:
+        if key in ("upsample", "conv") and not _has_upsampler(values["model"].get("name")):
             continue  # it has neither, so they decide nothing
         if key == "task" and value.get("name") == DEFAULT_TASK:
             continue
@@ -61,6 +60,12 @@ def flat_deciding(values: Mapping[str, Any]) -> dict[str, Any]:
         flat |= {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, Mapping) else {key: value}
     flat.pop("seed", None)
     return {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
+
+
+def _has_upsampler(model: Any) -> bool:
+    """Whether a model has one; of a plugin that is not at hand it is taken for granted."""
+    schema = GROUPS["model"].get(str(model))
+    return schema is None or bool(schema.has_upsampler)  # type: ignore[attr-defined]
 
 
 def _decides(rule: Rule | None, value: Any) -> bool:
@@ -131,7 +136,7 @@ def known_digests(config: TrainConfig) -> set[str]:
 def layer_of(values: Mapping[str, Any]) -> str:
     """What a run is about, for names and tables: the upsampler, or the model where it has none."""
     model, upsample = str(values["model"].get("name")), values.get("upsample")
-    if model == WITHOUT_UPSAMPLER or not isinstance(upsample, Mapping):
+    if not _has_upsampler(model) or not isinstance(upsample, Mapping):
         return model
     return str(upsample.get("name"))
 
@@ -149,7 +154,7 @@ def run_name(config: TrainConfig) -> str:
 
 
 def _options(config: TrainConfig) -> list[str]:
-    if config.model.name == WITHOUT_UPSAMPLER:
+    if not config.model.has_upsampler:
         return []
     defaults = option_values("upsample", config.upsample.name)
     rules = _rules("upsample", config.upsample.name)

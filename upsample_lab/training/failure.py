@@ -10,13 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from upsample_lab.training.state import Training
 
 REPEAT_SEC = 120.0  # a failed run may take so long to be explained: four times the default time between checkpoints
 REMEDY = "try a smaller optim.lr, or optim.clip_grad_norm=1"
@@ -87,8 +84,20 @@ class Sums:
 # Where it went wrong
 
 
+class Repeatable(Protocol):
+    """A training whose steps can be made again from its last checkpoint."""
+
+    players: Any
+    progress: Any
+    compiled: dict[str, Any]
+
+    def restore(self, folder: Path) -> list[str] | None: ...
+
+    def step(self) -> float: ...
+
+
 @contextmanager
-def explained(training: Training, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def explained(training: Repeatable, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Let a `TrainingFailed` from inside say the first module that went wrong, and which checkpoint is good.
 
     `folder` has the checkpoints; `say` is told what is going on.
@@ -102,12 +111,12 @@ def explained(training: Training, folder: Path, say: Callable[[str], None]) -> I
         raise TrainingFailed(f"{error}; {_last_good(training, folder)}; {REMEDY}") from None
 
 
-def _last_good(training: Training, folder: Path) -> str:
+def _last_good(training: Repeatable, folder: Path) -> str:
     training.restore(folder)
     return f"the last good checkpoint is that of step {training.progress.step}"
 
 
-def first_not_finite(training: Training, folder: Path, bad_step: int, say: Callable[[str], None]) -> str:
+def first_not_finite(training: Repeatable, folder: Path, bad_step: int, say: Callable[[str], None]) -> str:
     """What went wrong first in step `bad_step` (from 0), in words. Leaves the training in the state of that step."""
     training.restore(folder)
     training.compiled = {}  # which calls no hooks
