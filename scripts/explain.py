@@ -1,6 +1,6 @@
-"""Derive the transposed convolution with symbols, or plan a decoder's sizes: `python scripts/explain.py --help`."""
+"""Derive the transposed convolution, or plan a decoder's sizes; `upsample-lab explain` is the same."""
 
-from upsample_lab.explain.command import main
+from upsample_lab.cli.app import script
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(script("explain"))

@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from upsample_lab.cli.app import COMMANDS
+
 # A shell ignores SIGINT for what it starts in the background, and a run leaves an ignored signal ignored: tests that
 # send Ctrl-C, also to processes of their own, want it heeded whatever started them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -37,7 +39,9 @@ TINY = (
 
 
 def load_script(name: str) -> ModuleType:
-    """`scripts/<name>.py` as a module."""
+    """`scripts/<name>.py` as a module, or the command's own module where the script only calls it."""
+    if name in COMMANDS:
+        return importlib.import_module(f"upsample_lab.cli.commands.{name}")
     spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

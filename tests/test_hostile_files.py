@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import load_script
-from upsample_lab.cli.main import run_script
+from upsample_lab.cli.app import run as run_command
 from upsample_lab.data import load_images
 from upsample_lab.runs import checkpoint
 from upsample_lab.runs.checkpoint import DamagedCheckpoint
@@ -121,8 +120,7 @@ def test_a_planted_configuration_is_refused(tmp_path: Path, kind: str, capsys: p
     with pytest.raises(ConfigError, match=r"config\.yaml") as caught:
         read_train_config(tmp_path / "config.yaml")
     assert "\n" not in str(caught.value)
-    script = load_script("evaluate")
-    assert run_script("evaluate", script.USAGE, script.main, [f"run={tmp_path}"]) == 2
+    assert run_command("evaluate", [f"run={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not witness.exists()
 

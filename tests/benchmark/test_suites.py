@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import load_script
 from upsample_lab.benchmark import epoch, sweep, worker
 from upsample_lab.benchmark.train import Way, folds, ways
+from upsample_lab.cli.app import run
 
 WITHIN_A_PROCESS = {  # suite: what makes it small
     "train": ["--quick", "--upsamplers", "nearest"],
@@ -22,13 +21,10 @@ WITHIN_A_PROCESS = {  # suite: what makes it small
 
 
 @pytest.mark.parametrize("suite", WITHIN_A_PROCESS)
-def test_a_quick_run_measures_all_of_it(
-    suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_quick_run_measures_all_of_it(suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [tmp_path / "table.json", tmp_path / "table.md"]
     words = [suite, *WITHIN_A_PROCESS[suite], "--json", str(files[0]), "--markdown", str(files[1])]
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
-    load_script("benchmark").main()
+    assert run("benchmark", words) == 0
     table = json.loads(files[0].read_text())
     assert files[1].read_text().strip() in capsys.readouterr().out
     for row in table["rows"]:

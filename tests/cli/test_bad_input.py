@@ -6,10 +6,9 @@ Most cases are made from the schema, so a new key is tried the moment it exists.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, load_script
-from upsample_lab.cli.main import guarded, run_script
+from upsample_lab.cli.app import COMMANDS
+from upsample_lab.cli.main import guarded
 from upsample_lab.config import TrainConfig
 from upsample_lab.options.compare import CompareConfig
 from upsample_lab.options.evaluate import EvaluateConfig
@@ -26,51 +26,11 @@ from upsample_lab.options.passport import PassportConfig
 from upsample_lab.settings import GROUPS, Rule, rule_of
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The scripts, as functions of their words
+# The scripts, by their words
 
 
-def _train(words: Sequence[str]) -> int:
-    return guarded(lambda: load_script("train").main(list(words)))
-
-
-def _evaluate(words: Sequence[str]) -> int:
-    script = load_script("evaluate")
-    return run_script("evaluate", script.USAGE, script.main, words)
-
-
-def _compare(words: Sequence[str]) -> int:
-    script = load_script("compare")
-    return run_script("compare", script.USAGE, script.main, words)
-
-
-def _passport(words: Sequence[str]) -> int:
-    return guarded(lambda: load_script("passport").main(words))
-
-
-def _explain(words: Sequence[str]) -> int:
-    return importlib.import_module("upsample_lab.explain.command").main(words)
-
-
-def _with_argv(name: str) -> Callable[[Sequence[str]], int]:
-    def call(words: Sequence[str]) -> int:
-        return guarded(lambda: load_script(name).main(list(words)))
-
-    return call
-
-
-SCRIPTS: dict[str, Callable[[Sequence[str]], int]] = {
-    "train": _train,
-    "evaluate": _evaluate,
-    "compare": _compare,
-    "passport": _passport,
-    "explain": _explain,
-    "benchmark": _with_argv("benchmark"),
-    "generate_docs": _with_argv("generate_docs"),
-    "pattern_picture": _with_argv("pattern_picture"),
-    "metrics_selftest": _with_argv("metrics_selftest"),
-    "screenshots": _with_argv("screenshots"),
-    "statistics_selftest": _with_argv("statistics_selftest"),
-}
+def call(script: str, words: Sequence[str]) -> int:
+    return guarded(lambda: load_script(script).main(list(words)))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -298,7 +258,7 @@ def shown(part: str | list[str]) -> str:
 
 def test_there_are_enough_of_them() -> None:
     assert len(CASES) >= 150
-    assert {script for script, _ in CASES} == {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert {script for script, _ in CASES} == {path.stem for path in (ROOT / "scripts").glob("*.py")} | set(COMMANDS)
 
 
 @pytest.mark.parametrize(("script", "words"), CASES, ids=shown)
@@ -314,7 +274,7 @@ def test_ends_in_one_line(
     monkeypatch.setenv("XDG_CACHE_HOME", str(images / "cache"))
     words = [word.replace("{here}", str(tmp_path)).replace("{images}", str(images)) for word in words]
     try:
-        status = SCRIPTS[script](words)
+        status = call(script, words)
     except SystemExit as stopped:  # how argparse ends
         status = int(stopped.code or 0)
     out, err = capsys.readouterr()

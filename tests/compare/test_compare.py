@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import load_script
 from tests.training.names import QUALITY, TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 from upsample_lab.benchmark.synthetic_runs import COMMIT, write_experiment
 from upsample_lab.catalogue import CATALOGUE, facts_of, metric_of
+from upsample_lab.cli.app import run as run_command
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.cli.main import run_script
 from upsample_lab.compare.collect import compare
 from upsample_lab.compare.output import print_comparison, write_tables
 from upsample_lab.compare.provenance import provenance_of
@@ -433,9 +432,8 @@ def test_what_cannot_be_compared_fairly_is_refused_in_one_line(
 ) -> None:
     break_it(out)
     before = sorted(out.rglob("*"))
-    script = load_script("compare")
     quick = ["experiment=study", f"output_root={out}", "latency=false", "report=false"]
-    assert run_script("compare", script.USAGE, script.main, [*quick, *words]) == 2
+    assert run_command("compare", [*quick, *words]) == 2
     stdout, message = capsys.readouterr()
     assert stdout == ""
     assert message.startswith("error: ")
@@ -556,9 +554,8 @@ def test_real_runs_compare(train: Callable[..., int], tmp_path: Path, capsys: py
     words = ["trainer.max_steps=3", "conv=native", "data.test_count=40"]
     assert train("-m", "upsample=deconv,nearest", "seed=0,1", "experiment.name=real", *words) == 0
     capsys.readouterr()
-    script = load_script("compare")
     quick = ["experiment=real", f"output_root={tmp_path / 'out'}", "report=false", "latency=false"]
-    assert run_script("compare", script.USAGE, script.main, quick) == 0
+    assert run_command("compare", quick) == 0
     printed = capsys.readouterr().out
     assert "real on glyphs: mean and 95% interval over 2 seeds (0, 1)" in printed
     assert "deconv" in printed

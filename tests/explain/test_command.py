@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from upsample_lab.explain.command import main
+from upsample_lab.cli.app import run
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def test_text_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
-    assert main(["input_size=5", "stride=2"]) == 0
+    assert run("explain", ["input_size=5", "stride=2"]) == 0
     path = tmp_path / "outputs" / "explain" / "i5-k3-s2-p0.txt"
     printed = capsys.readouterr().out
     assert path.read_text(encoding="utf-8") in printed
@@ -25,13 +25,13 @@ def test_text_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(("to", "start"), [("png", b"\x89PNG"), ("gif", b"GIF89a"), ("html", b"<!doctype html>")])
 def test_files_are_written_where_asked(to: str, start: bytes, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = tmp_path / "new" / f"derivation.{to}"
-    assert main(["input_size=2", "kernel_size=2", f"to={to}", f"output={path}"]) == 0
+    assert run("explain", ["input_size=2", "kernel_size=2", f"to={to}", f"output={path}"]) == 0
     assert capsys.readouterr().out == f"{path}\n"
     assert path.read_bytes().startswith(start)
 
 
 def test_plan_is_printed(capsys: pytest.CaptureFixture) -> None:
-    assert main(["plan", "image_size=28", "stages=3", "scale=2"]) == 0
+    assert run("explain", ["plan", "image_size=28", "stages=3", "scale=2"]) == 0
     assert capsys.readouterr().out.startswith("Encoder: 28 → 14 → 7 → 4")
 
 
@@ -56,7 +56,7 @@ def test_plan_is_printed(capsys: pytest.CaptureFixture) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_bad_input_ends_in_one_line_and_status_2(words: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
-    assert main(words) == 2
+    assert run("explain", words) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"error: {message}")
@@ -76,7 +76,7 @@ def test_bad_input_ends_in_one_line_and_status_2(words: list[str], message: str,
 )
 def test_answers_without_torch(words: list[str], status: int, tmp_path: Path) -> None:
     program = (
-        "import sys; from upsample_lab.explain.command import main; status = main(sys.argv[1:]); "
+        "import sys; from upsample_lab.cli.app import run; status = run('explain', sys.argv[1:]); "
         "assert 'torch' not in sys.modules, 'torch was imported'; raise SystemExit(status)"
     )
     result = subprocess.run(

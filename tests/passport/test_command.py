@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from upsample_lab.cli.commands.passport import folder_name, run
 from upsample_lab.cli.compose import compose_grid, compose_one
-from upsample_lab.cli.main import BadRequest
-from upsample_lab.passport.command import folder_name, measure, run, title
+from upsample_lab.passport.configured import measure, title
 from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, count, macs_words
 from upsample_lab.settings import ConfigError
 
@@ -27,7 +27,7 @@ def run_script(*words: str, code: str = "") -> subprocess.CompletedProcess[str]:
 
 def test_one_passport(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*SMALL, "upsample=deconv", "upsample.kernel_size=3", f"output_root={tmp_path}"]
-    assert run(compose_grid("passport", words), command=["python", "scripts/passport.py", *words]) == 0
+    assert run(compose_grid("passport", words), command=" ".join(["python", "scripts/passport.py", *words])) == 0
     (folder,) = (tmp_path / "passports").iterdir()
     assert folder.name == "deconv-kernel_size=3-in_channels=4-out_channels=4-size=16"
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
@@ -75,18 +75,18 @@ def test_the_whole_registry_leaves_out_what_cannot_be_built(tmp_path: Path, caps
     error = capsys.readouterr().err
     assert re.fullmatch(r"left out: upsample=bilinear_additive: .*\b3\b.*multiple of.*2.*\n", error)
     assert [path.name for path in (tmp_path / "passports").iterdir()] == ["all-in_channels=3-out_channels=2-size=16"]
-    with pytest.raises(BadRequest, match="upsample=bilinear_additive: "):
+    with pytest.raises(ConfigError, match="upsample=bilinear_additive: "):
         run(compose_grid("passport", words))
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadRequest, match="cannot be made: Not a directory"):
+    with pytest.raises(ConfigError, match="cannot be made: Not a directory"):
         run(compose_grid("passport", [*SMALL, "upsample=nearest", f"output_root={tmp_path / 'file'}"]))
 
 
 def test_a_device_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(BadRequest, match=r"device=cuda:63: not on this machine.*use device=auto"):
+    with pytest.raises(ConfigError, match=r"device=cuda:63: not on this machine.*use device=auto"):
         run(compose_grid("passport", ["device=cuda:63"]))
 
 

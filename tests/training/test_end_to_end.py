@@ -17,8 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import ROOT, TINY, load_script
 from tests.training.names import TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 from tests.training.results import result
+from upsample_lab.cli.app import run as run_command
 from upsample_lab.cli.compose import compose_one
-from upsample_lab.cli.main import run_script
 from upsample_lab.metrics import QualityMeter
 from upsample_lab.options.evaluate import EvaluateConfig
 from upsample_lab.runs.directory import RunDirectory, run_path
@@ -348,7 +348,7 @@ def test_missing_images_fall_back_only_where_asked(
 
 
 def test_evaluation_repeats_the_summary(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from upsample_lab.training.evaluation import evaluate_run
+    from upsample_lab.cli.commands.evaluate import evaluate_run
 
     assert train() == 0
     run = only_run(tmp_path)
@@ -362,10 +362,9 @@ def test_evaluation_repeats_the_summary(train: Train, tmp_path: Path, capsys: py
             assert opened.format == "PNG"
 
     capsys.readouterr()
-    script = load_script("evaluate")
-    assert run_script("evaluate", script.USAGE, script.main, [f"run={run}", "images=validation"]) == 0
+    assert run_command("evaluate", [f"run={run}", "images=validation"]) == 0
     out = capsys.readouterr().out
     assert all(f"evaluation-validation{end}.png" in out for end in ("", "-uniform", "-flat_window"))
     (run / "checkpoints" / "best.safetensors").write_bytes(b"cos\nsystem\n(S'touch planted'\ntR.")
-    assert run_script("evaluate", script.USAGE, script.main, [f"run={run}"]) == 2
+    assert run_command("evaluate", [f"run={run}"]) == 2
     assert "not a checkpoint of this project, or damaged" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import load_script
+from upsample_lab.cli.app import run as run_command
 from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import guarded
 from upsample_lab.runs.directory import run_path
@@ -134,12 +135,9 @@ def test_an_evaluation_on_other_images_says_so(
 ) -> None:
     pics = pictures(tmp_path / "pics")
     _, run = train(f"data.root={tmp_path}")
-    script = load_script("evaluate")
     evaluate = [f"run={run}"]
-    from upsample_lab.cli.main import run_script
-
-    assert run_script("evaluate", script.USAGE, script.main, evaluate) == 0
+    assert run_command("evaluate", evaluate) == 0
     assert "not the images" not in capsys.readouterr().err
     pictures(pics, first=7)
-    assert run_script("evaluate", script.USAGE, script.main, evaluate) == 0
+    assert run_command("evaluate", evaluate) == 0
     assert "not the images that it was trained on" in capsys.readouterr().err

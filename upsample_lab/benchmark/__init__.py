@@ -1,1 +1,1 @@
-"""Measurements of speed: each suite is a module with `run(arguments) -> Table`, listed in `scripts/benchmark.py`."""
+"""Measurements of speed: each suite is a module with `run(arguments) -> Table`, see `cli/commands/benchmark.py`."""

@@ -1,4 +1,4 @@
-"""How long a comparison of many runs takes, and its memory: the real script on made-up run directories."""
+"""How long a comparison of many runs takes, and its memory: the real command on made-up run directories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upsample_lab.benchmark.synthetic_runs import write_experiment
 from upsample_lab.benchmark.table import Table
 from upsample_lab.benchmark.timing import machine, peak_memory_mib
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
+COMMAND = (sys.executable, "-m", "upsample_lab", "compare")
 TEST_IMAGES = 2000
 POLL_SEC = 0.02
 
@@ -63,7 +63,7 @@ def different(count: int) -> list[list[str]]:
 
 def measure(output_root: Path, name: str, rounds: int) -> CompareRow:
     """Compare the runs below `output_root/many`. Raises RuntimeError where that fails."""
-    command = [sys.executable, str(SCRIPT), "experiment=many", f"output_root={output_root}", "latency=false"]
+    command = [*COMMAND, "experiment=many", f"output_root={output_root}", "latency=false"]
     times, busy, memory = [], [], []
     for _ in range(rounds):
         log, started = output_root / "log", time.monotonic()

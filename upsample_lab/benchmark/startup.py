@@ -1,4 +1,4 @@
-"""From pressing enter to the first training step, and the memory of a run: the real script in a process of its own."""
+"""From pressing enter to the first training step, and the memory of a run: the real command in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upsample_lab.benchmark.table import Table
 from upsample_lab.benchmark.timing import machine, peak_memory_mib
 from upsample_lab.runs.journal import read_reports
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
+COMMAND = (sys.executable, "-m", "upsample_lab", "train")
 SETTINGS = ("data.fallback=null", "trainer.max_steps=20", "trainer.log_every_steps=1")
 POLL_SEC = 0.02
 
@@ -66,7 +66,7 @@ def first_step(words: tuple[str, ...]) -> tuple[float, float]:
     Raises RuntimeError where the run fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(SCRIPT), *words, *SETTINGS, f"output_root={folder}"]
+        command = [*COMMAND, *words, *SETTINGS, f"output_root={folder}"]
         log, seconds, ended, peak = Path(folder) / "log", None, 0, 0.0
         started = time.monotonic()
         with log.open("w") as errors:

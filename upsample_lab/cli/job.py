@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from upsample_lab.called import call
 from upsample_lab.cli.compose import command_words
 from upsample_lab.cli.main import error_line
 from upsample_lab.config import TrainConfig
@@ -34,7 +35,7 @@ def run(config: TrainConfig, display: Display) -> Outcome:
 
 def command(config: TrainConfig) -> str:
     """The command line that repeats a run."""
-    return shlex.join(["python", "scripts/train.py", *command_words("train", config)])
+    return f"{call('train')} {shlex.join(command_words('train', config))}".rstrip()
 
 
 # ----------------------------------------------------------------------------------------------------------------------

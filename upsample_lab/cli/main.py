@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from upsample_lab.called import call, program
 from upsample_lab.settings import ConfigError
 from upsample_lab.training.ranks import speaks
 
@@ -23,12 +25,8 @@ class BadRequest(ConfigError):
     """Something that the user asked for cannot be done, for a reason found after the configuration was read."""
 
 
-def run_script(config_name: str, usage: str, run: Callable[[Any], int], words: Sequence[str] | None = None) -> int:
+def answer(config_name: str, usage: str, run: Callable[[Any], int], words: Sequence[str]) -> int:
     """Compose `configs/<config_name>.yaml` with the words of the command line, run, and return the exit status."""
-    return guarded(lambda: _run(config_name, usage, run, list(sys.argv[1:] if words is None else words)))
-
-
-def _run(config_name: str, usage: str, run: Callable[[Any], int], words: list[str]) -> int:
     from upsample_lab.cli.compose import compose_one
 
     if asks_help(words):
@@ -107,6 +105,16 @@ def asks_help(words: Sequence[str]) -> bool:
 
 
 def print_help(config_name: str, usage: str, words: Sequence[str]) -> None:
+    """`usage` as `as_called` takes it."""
     from upsample_lab.cli.help import help_page
 
-    print(help_page(config_name, usage, [word for word in words if word not in ("--help", "-h")]))
+    text = as_called(usage, config_name.partition("_")[0])
+    print(help_page(config_name, text, [word for word in words if word not in ("--help", "-h")]))
+
+
+def as_called(usage: str, command: str) -> str:
+    """A usage text with the user's own words for `{call}` and `{program}`, and its examples' comments in one column."""
+    text = usage.strip().format(call=call(command), program=program(command))
+    lines = [(re.fullmatch(r"  (\S.*?)\s{2,}(\S.*)", line), line) for line in text.splitlines()]
+    width = max((len(example[1]) for example, _ in lines if example), default=0)
+    return "\n".join(f"  {example[1]:<{width}}  {example[2]}" if example else line for example, line in lines)

@@ -20,7 +20,7 @@ from upsample_lab.config import TrainConfig
 from upsample_lab.settings import CONFIG_DIR
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
-INFORMATIONAL_FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--version")
+INFORMATIONAL_FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 SAVING_TIMEOUT_SEC = 60.0  # for the step in hand and a checkpoint, on a machine that is busy
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from upsample_lab.called import call
 from upsample_lab.catalogue import facts_of, known_tasks
 from upsample_lab.compare.result import Run
 from upsample_lab.runs.identity import ATTEMPT
@@ -54,9 +55,7 @@ def read_runs(root: Path) -> Found:
         except Unusable as reason:
             left_out.append(f"{folder.name}: {reason}")
     if not folders:
-        raise ConfigError(
-            f"no runs found in {root}; scripts/train.py {pasted('experiment.name', root.name)} makes some"
-        )
+        raise ConfigError(f"no runs found in {root}; {call('train')} {pasted('experiment.name', root.name)} makes some")
     if not runs:
         raise ConfigError(f"none of the {len(folders)} runs in {root} is complete ({left_out[0]})")
     newest = _newest_attempts(runs)

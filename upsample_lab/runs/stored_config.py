@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from upsample_lab.called import call
 from upsample_lab.config import TrainConfig, check_values
 from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.settings import GROUPS, ConfigError, option_values
@@ -37,7 +38,7 @@ def read_train_config(path: Path) -> TrainConfig:
     except ConfigError:
         raise
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; a run directory is one that scripts/train.py made") from None
+        raise ConfigError(f"{path}: no such file; a run directory is one that {call('train')} made") from None
     except (OmegaConfBaseException, YAMLError, *MALFORMED) as error:
         raise ConfigError(f"{path}: not the configuration of a run ({' '.join(str(error).split())})") from None
     assert isinstance(config, TrainConfig)

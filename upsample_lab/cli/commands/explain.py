@@ -1,4 +1,4 @@
-"""What `scripts/explain.py` does, after the command line has been read."""
+"""Derive the transposed convolution, or plan a decoder's sizes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from upsample_lab.cli.main import BadRequest, guarded, run_script
+from upsample_lab.cli.main import BadRequest, answer
+from upsample_lab.explain.algebra import Derivation
 from upsample_lab.options.explain import ExplainConfig, PlanConfig
 from upsample_lab.settings import ConfigError, nearest
-
-from .algebra import Derivation
 
 USAGE = """
 Derive the transposed convolution with symbols, for one small image: as text, picture, animation or page.
 
-  python scripts/explain.py                                       4x4 input, 3x3 kernel, as text
-  python scripts/explain.py input_size=5 stride=2 to=png          the picture
-  python scripts/explain.py input_size=5 stride=2 to=gif          the kernel slides, both ways side by side
-  python scripts/explain.py input_size=5 stride=2 to=html         one page to step through, no network needed
-  python scripts/explain.py plan image_size=28 stages=3 scale=2   which layers give back an encoder's sizes; plan --help
+  {call}                                       4x4 input, 3x3 kernel, as text
+  {call} input_size=5 stride=2 to=png          the picture
+  {call} input_size=5 stride=2 to=gif          the kernel slides, both ways side by side
+  {call} input_size=5 stride=2 to=html         one page to step through, no network needed
+  {call} plan image_size=28 stages=3 scale=2   which layers give back an encoder's sizes; plan --help
 """
 
 PLAN_USAGE = """
 List every transposed convolution that gives back the sizes of an encoder of strided convolutions.
 
-  python scripts/explain.py plan image_size=28 stages=3 scale=2
+  {call} plan image_size=28 stages=3 scale=2
 """
 
 DEFAULT_FOLDER = Path("outputs") / "explain"
@@ -34,27 +33,23 @@ DRAWN_INPUT_LIMIT = 8
 """Largest input that pictures show: with more, symbols are too small to read on a slide."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    words = list(sys.argv[1:] if words is None else words)
+def main(words: Sequence[str]) -> int:
+    """Answer the command line; returns the exit status. Raises `ConfigError`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without subscripts shows question marks, not a traceback
-    if words[:1] == ["plan"]:
-        return run_script("explain_plan", PLAN_USAGE, run_plan, words[1:])
+    if words and words[0] == "plan":
+        return answer("explain_plan", PLAN_USAGE, run_plan, words[1:])
     if words and "=" not in words[0] and not words[0].startswith("-"):
-        return guarded(lambda: _refuse_word(words[0]))
-    return run_script("explain", USAGE, run_derivation, words)
-
-
-def _refuse_word(word: str) -> int:
-    raise BadRequest(f"{word}: the only word without '=' is plan, and it comes first{nearest(word, ['plan'])}")
+        raise BadRequest(
+            f"{words[0]}: the only word without '=' is plan, and it comes first{nearest(words[0], ['plan'])}"
+        )
+    return answer("explain", USAGE, run_derivation, words)
 
 
 def run_plan(config: PlanConfig) -> int:
     """Print the plan."""
     from upsample_lab.conv.arithmetic import plan_sizes
-
-    from .plan import plan_text
+    from upsample_lab.explain.plan import plan_text
 
     try:
         plan = plan_sizes(
@@ -112,7 +107,7 @@ def default_path(config: ExplainConfig) -> Path:
 
 
 def _write_text(derivation: Derivation, path: Path) -> None:
-    from .text import derivation_text
+    from upsample_lab.explain.text import derivation_text
 
     text = derivation_text(derivation)
     print(text)
@@ -120,19 +115,19 @@ def _write_text(derivation: Derivation, path: Path) -> None:
 
 
 def _write_png(derivation: Derivation, path: Path) -> None:
-    from .picture import draw_derivation
+    from upsample_lab.explain.picture import draw_derivation
 
     draw_derivation(derivation).savefig(path)
 
 
 def _write_gif(derivation: Derivation, path: Path) -> None:
-    from .animation import write_animation
+    from upsample_lab.explain.animation import write_animation
 
     write_animation(derivation, path)
 
 
 def _write_html(derivation: Derivation, path: Path) -> None:
-    from .page import derivation_page
+    from upsample_lab.explain.page import derivation_page
 
     path.write_text(derivation_page(derivation), encoding="utf-8")
 
