@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from torch import nn
 
 import upsample_lab.passport
-from upsample_lab.palette import LOOKS, OTHER, look_of
+from upsample_lab.palette import LOOKS, SOLID, Look, look_of
 from upsample_lab.passport import Passport, passport
 from upsample_lab.passport.figure import comparison_figure, panel_drawings
 from upsample_lab.passport.page import comparison_page, page
@@ -154,13 +155,32 @@ def test_sizes_in_words(count: int | None, text: str) -> None:
 
 def test_every_upsampler_has_a_look() -> None:
     assert set(UPSAMPLERS) <= set(LOOKS)
-    assert look_of("somebody's layer") == OTHER
 
 
 def test_no_two_looks_are_alike() -> None:
     """Each pair differs in dash or marker, so that it can be told apart without any colour."""
     assert len({(str(look.dash), look.marker) for look in LOOKS.values()}) == len(LOOKS)
     assert len({look.color for look in LOOKS.values()}) == len(LOOKS)
+
+
+def test_others_have_a_look_of_their_own_that_follows_from_their_name() -> None:
+    others = [look_of(f"layer_{number}") for number in range(400)]
+    assert look_of("my_layer") == Look("#7c58b3", SOLID, "h")  # the same in every report, on every machine
+    assert len(set(others)) > 300
+    assert not {(str(look.dash), look.marker) for look in others} & {
+        (str(look.dash), look.marker) for look in LOOKS.values()
+    }
+    color = pytest.importorskip("skimage.color")
+
+    def lab(looks: Iterable[Look]) -> np.ndarray:
+        colors = sorted({look.color for look in looks})
+        return color.rgb2lab(np.array([[int(each[i : i + 2], 16) / 255 for i in (1, 3, 5)] for each in colors]))
+
+    own, theirs = lab(LOOKS.values()), lab(others)
+    assert np.linalg.norm(theirs[:, None] - own[None], axis=-1).min() > 12
+    assert len(theirs) == 24
+    assert np.linalg.norm(theirs[:, None] - theirs[None], axis=-1)[np.triu_indices(24, 1)].min() > 7
+    assert theirs[:, 0].max() < 65, "too light for a thin line on white"
 
 
 # Severe deuteranopia, protanopia and tritanopia: Machado, Oliveira and Fernandes 2009, table 1, linear RGB.

@@ -14,15 +14,13 @@ from matplotlib.figure import Figure
 
 import upsample_lab.options  # noqa: F401  # registers the options of each upsampler
 from upsample_lab.compare.result import Variant
-from upsample_lab.palette import DASH_DOT, DASHED, DOTTED, SOLID, look_of
+from upsample_lab.palette import DASHES, MARKERS, look_of
 from upsample_lab.settings import GROUPS, ConfigError, option_values, rule_of
 
 TEXT_PT, SMALL_PT = 9.0, 8.0
 WIDE_IN, NARROW_IN = 8.6, 3.7  # of a desktop page, and of a telephone's
 PNG_DPI = 160
 
-_DASHES = (SOLID, DASHED, DOTTED, DASH_DOT)
-_MARKERS = "osD^vPX<>ph*d"  # all that the palette uses
 _WHITE, _GREY, _BLACK = "#ffffff", "#6b6b6b", "#000000"
 _LIGHTER = (0.0, 0.28, 0.46)  # shares of white by steps below a number's default: more would not be seen on white
 _DARKER = (0.0, 0.22, 0.4, 0.56, 0.7)  # shares of black by steps above it
@@ -61,8 +59,8 @@ def _look(variant: Variant) -> VariantLook:
     color = _mixed(base.color, _GREY, _GREYER[min(words, len(_GREYER) - 1)])
     paper, shares = (_WHITE, _LIGHTER) if steps < 0 else (_BLACK, _DARKER)
     color = _mixed(color, paper, shares[min(abs(steps), len(shares) - 1)])
-    dash = _DASHES[(_DASHES.index(base.dash) + steps + words) % len(_DASHES)]
-    marker = _MARKERS[(_MARKERS.index(base.marker) + steps + 7 * words) % len(_MARKERS)]
+    dash = DASHES[(DASHES.index(base.dash) + steps + words) % len(DASHES)]
+    marker = MARKERS[(MARKERS.index(base.marker) + steps + 7 * words) % len(MARKERS)]
     return VariantLook(color, dash, marker)
 
 
@@ -95,8 +93,8 @@ def _defaults(upsampler: str) -> Mapping[str, Any]:
 
 def _next(look: VariantLook) -> VariantLook:
     """The same colour with the next marker and dash."""
-    marker = _MARKERS[(_MARKERS.index(look.marker) + 1) % len(_MARKERS)]
-    return VariantLook(look.color, _DASHES[(_DASHES.index(look.dash) + 1) % len(_DASHES)], marker)
+    marker = MARKERS[(MARKERS.index(look.marker) + 1) % len(MARKERS)]
+    return VariantLook(look.color, DASHES[(DASHES.index(look.dash) + 1) % len(DASHES)], marker)
 
 
 def _mixed(color: str, other: str, share: float) -> str:
