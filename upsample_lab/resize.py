@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from upsample_lab.conv import followed_by_a_tool, own_tensor, under_a_mode, without_autocast
+from upsample_lab.conv import followed_by_a_tool, is_channels_last, own_tensor, under_a_mode, without_autocast
 from upsample_lab.conv.checks import as_int
 from upsample_lab.conv.kept import Kept
 
@@ -198,13 +198,6 @@ def _repeat_by_view(image: Tensor, scale: int) -> Tensor:
     batch, channels, height, width = image.shape
     blocks = image[:, :, :, None, :, None].expand(batch, channels, height, scale, width, scale)
     return blocks.reshape(batch, channels, height * scale, width * scale)
-
-
-def is_channels_last(image: Tensor) -> bool:
-    """Whether a ``[N, C, H, W]`` tensor lies in memory as ``[N, H, W, C]``; strides decide for images of one pixel."""
-    if not image.is_contiguous(memory_format=torch.channels_last):
-        return False
-    return not image.is_contiguous() or image.stride(3) == image.shape[1] > 1
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
 
 import pytest
 import torch
@@ -14,6 +13,8 @@ from torch.nn import functional as F
 
 from upsample_lab.conv import arithmetic as A
 from upsample_lab.conv import conv_matrix
+from upsample_lab.conv.checks import as_pair
+from upsample_lab.conv.geometry import Geometry
 
 GEOMETRIES = list(itertools.product((1, 2, 5, 8), (1, 2, 3, 4), (1, 2, 3), (0, 1, 3), (1, 2)))
 
@@ -67,6 +68,17 @@ def test_inverting_output_padding_restores_the_size(
     assert A.conv_transpose_output_size(small, kernel_size, stride, padding, dilation, extra) == size
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4, 5])
+@pytest.mark.parametrize("kernel_size", range(2, 9))
+def test_exact_padding_gives_the_scale_times_the_size(kernel_size: int, scale: int) -> None:
+    padding, output_padding = A.exact_padding(kernel_size, scale)
+    assert 2 * padding - output_padding == kernel_size - scale
+    assert padding >= 0
+    assert 0 <= output_padding < scale
+    geometry = {"stride": scale, "padding": padding, "output_padding": output_padding}
+    assert torch_size(F.conv_transpose2d, 5, kernel_size, **geometry) == 5 * scale
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -79,10 +91,8 @@ def test_inverting_output_padding_restores_the_size(
         (lambda: A.conv_output_size(4, 7, padding=1), "spans 7 pixels, more than the padded input has"),
         (lambda: A.conv_transpose_output_size(4, 3, 2, output_padding=2), "output_padding=2 must be smaller than"),
         (lambda: A.conv_transpose_output_size(1, 3, padding=2), "leaves an output of -1 pixels"),
-        (lambda: A.conv_parameter_count(4, 6, 3, groups=3), "groups=3 must divide in_channels=4"),
         (lambda: A.plan_sizes(28, 0), "stages=0 must be an integer of at least 1"),
         (lambda: A.plan_sizes(28, 3, scale=1), "scale=1 must be an integer of at least 2"),
-        (lambda: A.fully_connected_parameter_count(0, 3), "input_count=0 must be an integer of at least 1"),
     ],
 )
 def test_refusals_name_the_argument_in_one_line(call: object, message: str) -> None:
@@ -96,18 +106,18 @@ def test_refusals_name_the_argument_in_one_line(call: object, message: str) -> N
 
 STACKS = {
     "nothing": [],
-    "one 3x3": [A.Layer(3)],
-    "two 3x3 see 5": [A.Layer(3, 1, 1), A.Layer(3, 1, 1)],
-    "strided encoder": [A.Layer(3, 2, 1), A.Layer(3, 2, 1), A.Layer(3, 2, 1)],
-    "k4 s2": [A.Layer(4, 2, 1), A.Layer(4, 2, 1), A.Layer(3, 1, 1)],
-    "stride above kernel": [A.Layer(2, 3), A.Layer(3, 1, 1)],
-    "dilated": [A.Layer(3, 1, 2, 2), A.Layer(3, 2, 1), A.Layer(3, 1, 4, 4)],
-    "unpadded": [A.Layer(5), A.Layer(3, 2), A.Layer(2, 2)],
+    "one 3x3": [A.Axis(3)],
+    "two 3x3 see 5": [A.Axis(3, 1, 1), A.Axis(3, 1, 1)],
+    "strided encoder": [A.Axis(3, 2, 1), A.Axis(3, 2, 1), A.Axis(3, 2, 1)],
+    "k4 s2": [A.Axis(4, 2, 1), A.Axis(4, 2, 1), A.Axis(3, 1, 1)],
+    "stride above kernel": [A.Axis(2, 3), A.Axis(3, 1, 1)],
+    "dilated": [A.Axis(3, 1, 2, 2), A.Axis(3, 2, 1), A.Axis(3, 1, 4, 4)],
+    "unpadded": [A.Axis(5), A.Axis(3, 2), A.Axis(2, 2)],
 }
 
 
 @pytest.mark.parametrize("layers", STACKS.values(), ids=STACKS.keys())
-def test_receptive_field_is_what_gradients_reach(layers: list[A.Layer]) -> None:
+def test_receptive_field_is_what_gradients_reach(layers: list[A.Axis]) -> None:
     """Every output pixel: the first and last input pixel with a gradient, clipped at the image, no pixel outside."""
     stack = nn.Sequential(
         *(nn.Conv1d(1, 1, layer.kernel_size, layer.stride, layer.padding, layer.dilation) for layer in layers)
@@ -171,53 +181,26 @@ MAC_CASES = {
 
 
 @pytest.mark.parametrize(("kernel_size", "geometry"), MAC_CASES.values(), ids=MAC_CASES.keys())
-def test_exact_macs_are_the_entries_of_the_convolution_matrix(kernel_size: A.Pair, geometry: dict) -> None:
+def test_exact_macs_are_the_entries_of_the_convolution_matrix(kernel_size: object, geometry: dict) -> None:
     """With all weights 1, the Jacobian holds a one for each product with a real pixel: count them."""
-    pair = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
-    weight = torch.ones(6, 4 // geometry.get("groups", 1), *pair, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(
-        lambda image: F.conv2d(image, weight, **geometry), torch.zeros(4, 6, 7, dtype=torch.float64)
-    )
-    assert jacobian.sum() == A.conv_mac_count((6, 7), 4, 6, kernel_size, **geometry)
-    stored = conv_matrix(weight, (6, 7), **geometry).values()
-    assert len(stored) == A.conv_mac_count((6, 7), 4, 6, kernel_size, **geometry)
+    weight = torch.ones(6, 4 // geometry.get("groups", 1), *as_pair("kernel", kernel_size), dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian
+    pairs = (as_pair(name, geometry.get(name, low)) for name, low in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    g = Geometry(*pairs, geometry.get("groups", 1))
 
-    transposed = torch.autograd.functional.jacobian(
-        lambda image: F.conv_transpose2d(image, weight, **geometry), torch.zeros(6, 5, 5, dtype=torch.float64)
-    )
-    assert transposed.sum() == A.conv_transpose_mac_count((5, 5), 6, 4, kernel_size, **geometry)
+    forwards = jacobian(lambda image: F.conv2d(image, weight, **geometry), torch.zeros(4, 6, 7, dtype=torch.float64))
+    products = A.mac_count(weight.shape, (6, 7), tuple(forwards.shape[1:3]), g)
+    assert forwards.sum() == products == len(conv_matrix(weight, (6, 7), **geometry).values())
 
-
-def test_transposed_macs_per_pixel_is_the_mean_over_phases_in_the_interior() -> None:
-    for kernel_size, stride in itertools.product((1, 2, 3, 4, 5), (1, 2, 3)):
-        per_phase = [len(range(phase, kernel_size, stride)) for phase in range(stride)]
-        mean = Fraction(sum(rows * columns for rows in per_phase for columns in per_phase), stride**2)
-        assert A.conv_transpose_macs_per_pixel(8, 4, kernel_size, stride) == 32 * mean
+    image = torch.zeros(6, 5, 5, dtype=torch.float64)
+    backwards = jacobian(lambda image: F.conv_transpose2d(image, weight, **geometry), image)
+    assert backwards.sum() == A.mac_count(weight.shape, tuple(backwards.shape[1:3]), (5, 5), g)
 
 
 def test_borders_are_all_that_separates_exact_from_nominal() -> None:
     """Unpadded, each input pixel of a transposed convolution meets every weight: nothing is lost."""
-    assert A.conv_transpose_mac_count((7, 5), 3, 2, 4, 2) == 7 * 5 * 3 * 2 * 16
-    assert A.conv_mac_count((8, 8), 1, 1, 3, padding=1) == 22**2
-    assert A.conv_macs_per_pixel(1, 1, 3) * 64 == 24**2
-
-
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-def test_parameter_counts_are_torchs(bias: bool) -> None:
-    def count(module: nn.Module) -> int:
-        return sum(parameter.numel() for parameter in module.parameters())
-
-    assert A.conv_parameter_count(4, 6, (3, 2), groups=2, bias=bias) == count(
-        nn.Conv2d(4, 6, (3, 2), groups=2, bias=bias)
-    )
-    assert A.conv_parameter_count(4, 6, 5, bias=bias) == count(nn.ConvTranspose2d(4, 6, 5, bias=bias))
-    assert A.fully_connected_parameter_count(12, 7, bias) == count(nn.Linear(12, 7, bias))
-
-
-def test_the_classic_argument_against_full_connection() -> None:
-    """A megapixel image and as many hidden units: 10^12 weights; one shared 10x10 kernel: 100."""
-    assert A.fully_connected_parameter_count(1000 * 1000, 1000 * 1000, bias=False) == 10**12
-    assert A.conv_parameter_count(1, 1, 10, bias=False) == 100
+    assert A.mac_count((3, 2, 4, 4), (16, 12), (7, 5), Geometry(stride=(2, 2))) == 7 * 5 * 3 * 2 * 16
+    assert A.mac_count((1, 1, 3, 3), (8, 8), (8, 8), Geometry(padding=(1, 1))) == 22**2  # of 24²
 
 
 # ------------------------------------------------------------------------------------------------------- size planner

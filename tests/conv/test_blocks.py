@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from upsample_lab.conv import blocks, conv2d, conv_transpose2d, has_fast_bf16
+from upsample_lab.conv import conv2d, conv_transpose2d, has_fast_bf16
+from upsample_lab.conv.fast import blocks
 
 SHAPES = [
     ("stride-1", conv2d, F.conv2d, (6, 4, 3, 3), {"padding": 1}),

@@ -106,7 +106,7 @@ def test_an_empty_batch_gives_zero_gradients(function, algorithm) -> None:
 
 
 def test_the_gradient_of_one_is_the_other() -> None:
-    """What `autograd.py` says in words: same weights, roles of input and output exchanged."""
+    """What `derivatives.py` says in words: same weights, roles of input and output exchanged."""
     x, weight, _ = tensors(conv2d)
     y = conv2d(x, weight, None, **ARGUMENTS, algorithm="im2col")
     seed = torch.randn_like(y)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from upsample_lab.cli.compose import compose_one
+from upsample_lab.conv import exact_padding
 from upsample_lab.models import ConvolutionalAutoencoder, build_model
 from upsample_lab.passport import Finding, lint, passport
 from upsample_lab.passport.isolation import isolated
@@ -17,7 +18,6 @@ from upsample_lab.passport.probe import Probe
 from upsample_lab.passport.stages import measure_stages
 from upsample_lab.settings import option_values
 from upsample_lab.upsamplers import UPSAMPLERS, build_upsampler
-from upsample_lab.upsamplers.deconv import exact_padding
 
 from . import modules
 from .modules import seeded
@@ -175,16 +175,6 @@ def test_the_border_says_where_it_fails() -> None:
     assert border.ratio["top"] == pytest.approx((2 / 3 + 1) / 2)  # rows of one third less, and of all
     one_sided = passport(seeded(lambda: nn.ConvTranspose2d(8, 8, 3, 2, 1, 1)), 8, 2, cost=False).border
     assert one_sided.fails == ("bottom", "right")
-
-
-GAPLESS = [(kernel_size, stride) for stride in (2, 3, 4) for kernel_size in range(stride, 9)]
-
-
-@pytest.mark.parametrize(("kernel_size", "stride"), GAPLESS)
-def test_exact_padding_gives_the_exact_size(kernel_size: int, stride: int) -> None:
-    padding, output_padding = exact_padding(kernel_size, stride)
-    module = nn.ConvTranspose2d(1, 1, kernel_size, stride, padding, output_padding)
-    assert module(torch.zeros(1, 1, 5, 7)).shape[-2:] == (5 * stride, 7 * stride)
 
 
 def test_a_module_that_is_silent_at_the_operating_point_says_so() -> None:

@@ -1,4 +1,4 @@
-"""The algorithms by name: each is three functions, the three readings of one trilinear form.
+"""Chapter 7: the algorithms by name. Each is three functions, the three readings of one trilinear form.
 
 A convolution is linear in the image and linear in the kernel. Paired with an image ``y`` of its output's shape it is a
 number, linear in all three,
@@ -11,8 +11,18 @@ and fixing two of the three leaves a linear form in the third:
     fixing y and w:   T = <x, convolve_transposed(y, w)>          the transposed convolution, ``Cᵀ y``
     fixing x and y:   T = <w, weight_gradient(x, y)>              what each tap saw, times what came of it
 
-The derivative of any of the three with respect to one of its arguments is therefore another of the three, with the same
-weights; `autograd.py` is nothing but this table.
+>>> import torch
+>>> x, w, y = (torch.arange(1, n * n + 1).view(1, 1, n, n) for n in (3, 2, 2))
+>>> for name, (convolve, convolve_transposed, weight_gradient) in ALGORITHMS.items():
+...     by_y, by_x = convolve(x, w, None, (2, 2), Geometry()), convolve_transposed(y, w, None, (3, 3), Geometry())
+...     print(int((y * by_y).sum()), int((x * by_x).sum()), int((w * weight_gradient(x, y, (2, 2), Geometry())).sum()))
+640 640 640
+640 640 640
+640 640 640
+640 640 640
+640 640 640
+640 640 640
+640 640 640
 """
 
 from __future__ import annotations
@@ -23,16 +33,15 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from . import blocks, im2col, matrix, polyphase, zero_insert
+from . import definition, im2col, matrix, polyphase, zero_insert
+from .fast import blocks
 from .geometry import Geometry, Pair
 
 
-class Convolve(Protocol):
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry, /) -> Tensor: ...
+class OfImage(Protocol):
+    """`convolve` and `convolve_transposed`: an image and a weight to an image of ``size``, `(height, width)`."""
 
-
-class ConvolveTransposed(Protocol):
-    def __call__(self, y: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry, /) -> Tensor: ...
+    def __call__(self, image: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry, /) -> Tensor: ...
 
 
 class WeightGradient(Protocol):
@@ -42,22 +51,22 @@ class WeightGradient(Protocol):
 class Algorithm(NamedTuple):
     """One way to compute the three readings. Images are `[N, C, H, W]`, weights `[C_out, C_in/groups, k_h, k_w]`."""
 
-    convolve: Convolve
-    convolve_transposed: ConvolveTransposed
+    convolve: OfImage
+    convolve_transposed: OfImage
     weight_gradient: WeightGradient
 
 
+_IM2COL = Algorithm(im2col.convolve, im2col.convolve_transposed, im2col.weight_gradient)
+
 ALGORITHMS: dict[str, Algorithm] = {
+    "definition": Algorithm(definition.convolve, definition.convolve_transposed, definition.weight_gradient),
     "matrix": Algorithm(matrix.convolve, matrix.convolve_transposed, matrix.weight_gradient),
-    "im2col": Algorithm(im2col.convolve, im2col.convolve_transposed, im2col.weight_gradient),
-    "col2im": Algorithm(im2col.convolve, im2col.convolve_transposed, im2col.weight_gradient),
-    "zero_insert": Algorithm(im2col.convolve, zero_insert.convolve_transposed, im2col.weight_gradient),
-    "polyphase": Algorithm(im2col.convolve, polyphase.convolve_transposed, im2col.weight_gradient),
+    "im2col": _IM2COL,
+    "col2im": _IM2COL,
+    "zero_insert": _IM2COL._replace(convolve_transposed=zero_insert.convolve_transposed),
+    "polyphase": _IM2COL._replace(convolve_transposed=polyphase.convolve_transposed),
     "custom": Algorithm(blocks.convolve, blocks.convolve_transposed, blocks.weight_gradient),
 }
-
-CONV2D_ALGORITHMS: tuple[str, ...] = ("matrix", "im2col", "custom", "native")
-CONV_TRANSPOSE2D_ALGORITHMS: tuple[str, ...] = ("matrix", "zero_insert", "col2im", "polyphase", "custom", "native")
 
 
 def check_algorithm(name: object, allowed: Iterable[str], function: str) -> None:

@@ -1,18 +1,24 @@
-"""Sizes and counts of convolutions and transposed convolutions: integers only, one axis at a time, no torch.
+"""Counting: sizes, receptive fields and multiplications, one axis at a time. Integers only, no torch.
 
-Along one axis, a convolution with kernel ``k``, stride ``s``, padding ``p`` and dilation ``d`` multiplies tap ``a`` for
-output ``i`` with input pixel ``i·s + a·d - p``. A transposed convolution uses the same pairs with input and output
-exchanged. Every size and every count of this module follows from that one index (Dumoulin and Visin, "A guide to
+Every size and every count of this module follows from the one index of `geometry.py` (Dumoulin and Visin, "A guide to
 convolution arithmetic for deep learning", arXiv:1603.07285, relationships 6 and 14).
+
+An encoder of stride 2 takes 5 pixels to 3, and a transposed convolution of kernel 4 brings 3 to 6; one more of padding
+and of output padding give the 5 back. Of its 3·4 products 9 are with pixels of the 5 that there are:
+
+>>> conv_output_size(5, 3, stride=2, padding=1), conv_transpose_output_size(3, 4, stride=2, padding=1)
+(3, 6)
+>>> conv_transpose_output_size(3, 4, stride=2, padding=2, output_padding=1), tap_count(3, 5, 4, 2, 2)
+(5, 9)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
-Pair = int | tuple[int, int]
+from .geometry import Geometry, Pair, convolved_size, kernel_span, positions_inside, transposed_size
 
 
 def conv_output_size(input_size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
@@ -28,7 +34,7 @@ def conv_output_size(input_size: int, kernel_size: int, stride: int = 1, padding
             f"kernel_size={kernel_size} with dilation={dilation} spans {span} pixels, more than the padded input has: "
             f"input_size={input_size} + 2·padding={padding} is {padded_size}"
         )
-    return (padded_size - span) // stride + 1
+    return convolved_size(input_size, kernel_size, stride, padding, dilation)
 
 
 def conv_transpose_output_size(
@@ -48,12 +54,12 @@ def conv_transpose_output_size(
             f"output_padding={output_padding} must be smaller than stride={stride} or dilation={dilation}, "
             f"so at most {max(stride, dilation) - 1}"
         )
-    full_size = (input_size - 1) * stride + kernel_span(kernel_size, dilation)
-    output_size = full_size - 2 * padding + output_padding
+    output_size = transposed_size(input_size, kernel_size, stride, padding, dilation, output_padding)
     if output_size < 1:
+        cropped = 2 * padding - output_padding
         raise ValueError(
-            f"padding={padding} leaves an output of {output_size} pixels: without padding it would have {full_size}, "
-            f"and 2·padding - output_padding must be smaller than that"
+            f"padding={padding} leaves an output of {output_size} pixels: without padding it would have "
+            f"{output_size + cropped}, and 2·padding - output_padding must be smaller than that"
         )
     return output_size
 
@@ -69,9 +75,14 @@ def inverting_output_padding(
     return (input_size + 2 * padding - kernel_span(kernel_size, dilation)) % stride
 
 
-def kernel_span(kernel_size: int, dilation: int = 1) -> int:
-    """Pixels from the first tap of a kernel to its last, both included: ``d(k-1) + 1``."""
-    return dilation * (kernel_size - 1) + 1
+def exact_padding(kernel_size: int, scale: int) -> tuple[int, int]:
+    """Padding p and output padding q of the transposed convolution whose output is exactly s times its input.
+
+    From `(n - 1)s - 2p + k + q = s·n`. Of the solutions of `2p - q = k - s` the one with the smallest q, so that
+    nothing is cut off at the right only to be added again.
+    """
+    padding = max(0, -(-(kernel_size - scale) // 2))
+    return padding, 2 * padding - (kernel_size - scale)
 
 
 def _require_geometry(kernel_size: int, stride: int, padding: int, dilation: int) -> None:
@@ -92,7 +103,7 @@ def _require_at_least(name: str, value: int, minimum: int) -> None:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Axis:
     """What decides a convolution's geometry along one axis."""
 
     kernel_size: int
@@ -122,7 +133,7 @@ class ReceptiveField:
         return first, first + self.size - 1
 
 
-def receptive_field(layers: Iterable[Layer]) -> ReceptiveField:
+def receptive_field(layers: Iterable[Axis]) -> ReceptiveField:
     """Receptive field of a stack of convolutions, first layer first; an empty stack sees one pixel.
 
     Each layer widens the field by ``d(k-1)`` steps of the stride so far, and moves its start back by ``p`` of them
@@ -136,79 +147,21 @@ def receptive_field(layers: Iterable[Layer]) -> ReceptiveField:
     return ReceptiveField(size, stride, offset)
 
 
-# -------------------------------------------------------------------------------- parameters and multiply-accumulates
+# ----------------------------------------------------------------------------------------------- multiply-accumulates
 #
 # The convention: a multiply-accumulate (MAC) is the product of a weight with a *real* input pixel. Zeros put there by
 # padding or zero insertion are not multiplied by any sensible implementation, and are not counted. Adding a bias is no
 # MAC. Counters that multiply a transposed convolution's k² taps with its *output* pixels count s² times too many.
 
 
-def conv_parameter_count(
-    in_channels: int, out_channels: int, kernel_size: Pair, groups: int = 1, bias: bool = True
-) -> int:
-    """Trainable numbers of a convolution; a transposed convolution has as many."""
-    return _channel_products(in_channels, out_channels, groups) * _area(kernel_size) + (out_channels if bias else 0)
+def mac_count(weight_shape: Sequence[int], fine_size: Pair, coarse_size: Pair, g: Geometry) -> int:
+    """MACs of a convolution of one image, `fine_size` to `coarse_size`, and of the transposed one back, borders exact.
 
-
-def fully_connected_parameter_count(input_count: int, output_count: int, bias: bool = True) -> int:
-    """Trainable numbers of a layer that connects every input with every output."""
-    _require_at_least("input_count", input_count, 1)
-    _require_at_least("output_count", output_count, 1)
-    return input_count * output_count + (output_count if bias else 0)
-
-
-def conv_macs_per_pixel(in_channels: int, out_channels: int, kernel_size: Pair, groups: int = 1) -> int:
-    """MACs for one output pixel of a convolution, all output channels, away from the borders: ``C_in·C_out·k²/g``."""
-    return _channel_products(in_channels, out_channels, groups) * _area(kernel_size)
-
-
-def conv_transpose_macs_per_pixel(
-    in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair, groups: int = 1
-) -> Fraction:
-    """MACs for one output pixel of a transposed convolution away from the borders: ``C_in·C_out·k²/(g·s²)``.
-
-    The mean over the ``s²`` phases of the output: a fraction where the stride does not divide the kernel.
+    These are the stored entries of the matrix ``C``. ``weight_shape`` is `[C_out, C_in/groups, k_h, k_w]`.
     """
-    return Fraction(_channel_products(in_channels, out_channels, groups) * _area(kernel_size), _area(stride))
-
-
-def conv_mac_count(
-    input_size: tuple[int, int],
-    in_channels: int,
-    out_channels: int,
-    kernel_size: Pair,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> int:
-    """MACs of a convolution on one ``[C_in, H, W]`` image, borders exact: the stored entries of its matrix ``C``."""
-    products = _channel_products(in_channels, out_channels, groups)
-    for size, k, s, p, d in zip(input_size, *map(_pair, (kernel_size, stride, padding, dilation)), strict=True):
-        products *= tap_count(conv_output_size(size, k, s, p, d), size, k, s, p, d)
-    return products
-
-
-def conv_transpose_mac_count(
-    input_size: tuple[int, int],
-    in_channels: int,
-    out_channels: int,
-    kernel_size: Pair,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    output_padding: Pair = 0,
-    groups: int = 1,
-) -> int:
-    """MACs of a transposed convolution on one ``[C_in, H, W]`` image, borders exact: the stored entries of ``Cᵀ``.
-
-    At most ``C_in·C_out·k²/g`` for each *input* pixel; less by the taps that ``padding`` crops away.
-    """
-    products = _channel_products(in_channels, out_channels, groups)
-    axes = map(_pair, (kernel_size, stride, padding, dilation, output_padding))
-    for size, k, s, p, d, extra in zip(input_size, *axes, strict=True):
-        products *= tap_count(size, conv_transpose_output_size(size, k, s, p, d, extra), k, s, p, d)
-    return products
+    out, per_group, *kernel = weight_shape
+    taps = (tap_count(coarse_size[axis], fine_size[axis], kernel[axis], *g.along(axis)) for axis in (0, 1))
+    return out * per_group * math.prod(taps)
 
 
 def tap_count(
@@ -217,35 +170,10 @@ def tap_count(
     """Pairs of pixels that a kernel connects along one axis.
 
     The coarse side is a convolution's output, or a transposed convolution's input. Counted are taps ``a`` and coarse
-    pixels ``i`` with ``0 <= i·s + a·d - p < fine_size``. Two axes multiply: that is how many entries ``C`` stores.
+    pixels ``i`` with ``0 <= i·s + a·d - p < fine_size``.
     """
-    count = 0
-    for tap in range(kernel_size):
-        shift = tap * dilation - padding
-        first = max(0, -(shift // stride))  # the smallest i with i·s + shift >= 0
-        last = min(coarse_size - 1, (fine_size - 1 - shift) // stride)
-        count += max(0, last - first + 1)
-    return count
-
-
-def _channel_products(in_channels: int, out_channels: int, groups: int) -> int:
-    _require_at_least("in_channels", in_channels, 1)
-    _require_at_least("out_channels", out_channels, 1)
-    _require_at_least("groups", groups, 1)
-    if in_channels % groups or out_channels % groups:
-        raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
-    return in_channels * out_channels // groups
-
-
-def _pair(value: Pair) -> tuple[int, int]:
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def _area(value: Pair) -> int:
-    height, width = _pair(value)
-    _require_at_least("kernel_size or stride", height, 1)
-    _require_at_least("kernel_size or stride", width, 1)
-    return height * width
+    inside = (positions_inside(coarse_size, stride, a * dilation - padding, fine_size) for a in range(kernel_size))
+    return sum(places.stop - places.start for places in inside)
 
 
 # ------------------------------------------------------------------------------------------------------- size planner
@@ -280,7 +208,7 @@ class InverseOption:
 
 
 @dataclass(frozen=True)
-class DecoderStage:
+class PlannedStage:
     """One stage of the decoder: from ``input_size`` back to ``output_size``, and all the layers that can do it."""
 
     input_size: int
@@ -295,9 +223,9 @@ class SizePlan:
     image_size: int
     stage_count: int
     scale: int
-    encoder: Layer
+    encoder: Axis
     encoder_sizes: tuple[int, ...]
-    decoder: tuple[DecoderStage, ...]
+    decoder: tuple[PlannedStage, ...]
 
     @property
     def upsampled_sizes(self) -> tuple[int, ...]:
@@ -355,14 +283,14 @@ def plan_sizes(
     """
     _require_at_least("stages", stages, 1)
     _require_at_least("scale", scale, 2)
-    encoder = Layer(encoder_kernel_size, scale, encoder_padding)
+    encoder = Axis(encoder_kernel_size, scale, encoder_padding)
     sizes = [image_size]
     for _ in range(stages):
         sizes.append(conv_output_size(sizes[-1], encoder.kernel_size, scale, encoder.padding))
     max_kernel_size = 3 * scale if max_kernel_size is None else max_kernel_size
     _require_at_least("max_kernel_size", max_kernel_size, 1)
     decoder = tuple(
-        DecoderStage(small, large, _inverse_options(small, large, scale, max_kernel_size))
+        PlannedStage(small, large, _inverse_options(small, large, scale, max_kernel_size))
         for large, small in zip(sizes[-2::-1], sizes[:0:-1], strict=True)
     )
     return SizePlan(image_size, stages, scale, encoder, tuple(sizes), decoder)
@@ -374,5 +302,5 @@ def _inverse_options(small: int, large: int, scale: int, max_kernel_size: int) -
         for kernel_size in range(1, max_kernel_size + 1)
         for padding in range(kernel_size)
         for output_padding in range(scale)
-        if (small - 1) * scale - 2 * padding + kernel_size + output_padding == large
+        if transposed_size(small, kernel_size, scale, padding, 1, output_padding) == large
     )

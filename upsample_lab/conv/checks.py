@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .geometry import Geometry, Pair
+from .geometry import Geometry, Pair, kernel_span
 
 
 def as_int(name: str, value: Any) -> int:
@@ -50,11 +50,11 @@ def check_conv2d(name: str, input: Tensor, weight: Tensor, bias: Tensor | None, 
         )
     _check_bias(name, bias, out, weight)
     padded = tuple(input.shape[axis - 2] + 2 * g.padding[axis] for axis in (0, 1))
-    extent = g.extent((weight.shape[2], weight.shape[3]))
-    if extent[0] > padded[0] or extent[1] > padded[1]:
+    spans = kernel_span(weight.shape[2], g.dilation[0]), kernel_span(weight.shape[3], g.dilation[1])
+    if spans[0] > padded[0] or spans[1] > padded[1]:
         raise ValueError(
             f"{name}: the kernel ({weight.shape[2]} x {weight.shape[3]}, with dilation={g.dilation} "
-            f"{extent[0]} x {extent[1]}) is larger than the padded input ({padded[0]} x {padded[1]}: "
+            f"{spans[0]} x {spans[1]}) is larger than the padded input ({padded[0]} x {padded[1]}: "
             f"input {list(input.shape)}, padding={g.padding})"
         )
 

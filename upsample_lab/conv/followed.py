@@ -35,6 +35,16 @@ def followed_by_a_tool(input: Tensor) -> bool:
     return type(input) not in (Tensor, nn.Parameter) or input.device.type == "meta" or under_a_mode()
 
 
+def transformed_or_traced() -> bool:
+    """Whether torch.func or torch.compile is at work, which know what to do with PyTorch's operators, not with ours."""
+    return torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling()
+
+
+def under_autocast(tensor: Tensor) -> bool:
+    """Whether autocast is on for the tensor's device."""
+    return tensor.device.type != "meta" and torch.is_autocast_enabled(tensor.device.type)
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Nothing is rounded to autocast's type inside; on a device that has no autocast, nothing is done."""
     if torch.amp.is_autocast_available(device.type):

@@ -1,4 +1,13 @@
-"""`conv2d` and `conv_transpose2d`: torch.nn.functional's arguments and refusals, with a choice of algorithm."""
+"""Chapter 9: `conv2d` and `conv_transpose2d`, torch.nn.functional's arguments and refusals, a choice of algorithm.
+
+>>> import torch
+>>> x, w = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2)
+>>> conv2d(x, w).flatten().tolist(), conv2d(x, w, padding=1, stride=2, algorithm="definition").flatten().tolist()
+([4.0, 4.0, 4.0, 4.0], [1.0, 2.0, 2.0, 4.0])
+>>> conv2d(x, w, stride=0)
+Traceback (most recent call last):
+ValueError: conv2d: stride=(0, 0) must be at least 1
+"""
 
 from __future__ import annotations
 
@@ -9,12 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import autograd, native
-from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
+from .algorithms import check_algorithm
 from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d, check_dtype, check_tensors
-from .followed import followed_by_a_tool
+from .derivatives import reading
+from .fast import native
+from .fast.layout import in_result_format
+from .followed import followed_by_a_tool, under_autocast
 from .geometry import Geometry, Pair
-from .layout import in_result_format
+from .names import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, DEFAULT_ALGORITHM
 
 IntOrPair = SupportsIndex | Sequence[SupportsIndex]
 
@@ -28,7 +39,7 @@ def conv2d(
     dilation: IntOrPair = 1,
     groups: int = 1,
     *,
-    algorithm: str = "im2col",
+    algorithm: str = DEFAULT_ALGORITHM,
 ) -> Tensor:
     """Convolution (strictly, cross-correlation): `[N, C_in, H, W] -> [N, C_out, H_out, W_out]`, or without the `N`.
 
@@ -51,7 +62,7 @@ def conv2d(
         return native.convolve(input, weight, bias, g)
     images = input.unsqueeze(0) if input.dim() == 3 else input
     size = g.output_size(_size(images), _size(weight))
-    output = autograd.convolve(images, weight, bias, size, g, algorithm)
+    output = reading("y", images, weight, bias, size, g, algorithm)
     if images.shape[1] == 0:  # torch answers images without channels with images without channels
         output = output[:, :0]
     output = in_result_format(output, images, weight)
@@ -68,7 +79,7 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: IntOrPair = 1,
     *,
-    algorithm: str = "col2im",
+    algorithm: str = DEFAULT_ALGORITHM,
 ) -> Tensor:
     """Transposed convolution, the convolution read backwards: `[N, C_in, H, W] -> [N, C_out, H_out, W_out]`.
 
@@ -94,7 +105,7 @@ def conv_transpose2d(
         return native.convolve_transposed(input, weight, bias, g, extra)
     images = input.unsqueeze(0) if input.dim() == 3 else input
     size = g.transposed_size(_size(images), _size(weight), extra)
-    output = autograd.convolve_transposed(images, weight, bias, size, g, algorithm)
+    output = reading("x", images, weight, bias, size, g, algorithm)
     output = in_result_format(output, images, weight)
     return output.squeeze(0) if input.dim() == 3 else output
 
@@ -115,7 +126,7 @@ def _pad_by_name(input: Tensor, weight: Tensor, name: str, stride: Pair, dilatio
 
 def _autocast(tensor: Tensor) -> Tensor:
     """Under autocast, floating-point numbers (but for float64) in autocast's type, as in torch's convolutions."""
-    if not isinstance(tensor, Tensor) or not autograd.under_autocast(tensor):
+    if not isinstance(tensor, Tensor) or not under_autocast(tensor):
         return tensor
     if not tensor.is_floating_point() or tensor.dtype == torch.float64:
         return tensor

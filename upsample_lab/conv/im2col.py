@@ -1,4 +1,4 @@
-"""Convolution as one matrix product: im2col, and col2im, the same product read backwards.
+"""Chapter 4: convolution as one matrix product: im2col, and col2im, the same product read backwards.
 
 Write every patch that the kernel sees as a row of a matrix ``P`` (`[pixels, taps]`) and the kernel as a column ``w``.
 Then
@@ -9,6 +9,14 @@ Then
 
 `P` gathers (it copies pixels), so its transpose scatters (it adds to the same pixels): nothing else is needed to see
 that the transposed convolution is the convolution read backwards.
+
+>>> import torch
+>>> x = torch.arange(1, 10).view(1, 1, 3, 3)
+>>> w = torch.tensor([[[[1, 2], [3, 4]]]])
+>>> gather_patches(x, (2, 2), (2, 2), Geometry()).tolist()
+[[[1, 2, 4, 5], [2, 3, 5, 6], [4, 5, 7, 8], [5, 6, 8, 9]]]
+>>> convolve(x, w, None, (2, 2), Geometry()).flatten().tolist()  # each row times (1, 2, 3, 4)
+[37, 47, 67, 77]
 
 The layout inside is channels-last, because then a tap is a run of neighbouring numbers. With groups, one such product
 for each group.
@@ -61,10 +69,7 @@ def scatter_patches(patches: Tensor, size: Pair, g: Geometry) -> Tensor:
     padded = patches.new_zeros(batch, h + 2 * top, w + 2 * left, g.groups, c)
     for u in range(kernel_h):
         for v in range(kernel_w):
-            i, j = u * g.dilation[0], v * g.dilation[1]
-            rows = slice(i, i + (h_out - 1) * g.stride[0] + 1, g.stride[0])
-            columns = slice(j, j + (w_out - 1) * g.stride[1] + 1, g.stride[1])
-            padded[:, rows, columns] += patches[u, v]
+            padded[:, g.places(0, u, h_out), g.places(1, v, w_out)] += patches[u, v]
     inside = padded[:, top : top + h, left : left + w].flatten(3)
     return inside.permute(0, 3, 1, 2)
 

@@ -1,11 +1,22 @@
-"""The convolution matrix: ``vec(conv2d(x)) = C vec(x)``, and the transposed convolution is ``Cᵀ``.
+"""Chapter 3: the convolution as a matrix, ``vec(conv2d(x)) = C vec(x)``, and the transposed convolution as ``Cᵀ``.
 
 ``C`` has a row for each output number and a column for each input number, `[C_out·H_out·W_out, C_in·H·W]`. Its entries
 are the kernel's taps, each tap once for every output pixel at which it falls inside the image; taps that fall on the
 padding are not stored, since they multiply nothing. A convolution is therefore a fully connected layer with nearly all
 connections missing, and with the remaining ones sharing ``C_out·C_in·k²/groups`` values.
 
-The three readings of `algorithms.py` are
+>>> import torch
+>>> C = conv_matrix(torch.tensor([[[[1, 2], [3, 4]]]]), input_size=3)
+>>> C.to_dense()
+tensor([[1, 2, 0, 3, 4, 0, 0, 0, 0],
+        [0, 1, 2, 0, 3, 4, 0, 0, 0],
+        [0, 0, 0, 1, 2, 0, 3, 4, 0],
+        [0, 0, 0, 0, 1, 2, 0, 3, 4]])
+>>> y = C.to_dense() @ torch.arange(1, 10)
+>>> y.tolist(), (C.to_dense().T @ y).tolist()
+([37, 47, 67, 77], [37, 121, 94, 178, 500, 342, 201, 499, 308])
+
+The three readings are
 
     y = C x                convolve
     x = Cᵀ y               convolve_transposed: the same entries, rows and columns exchanged
@@ -24,6 +35,7 @@ import torch
 from torch import Tensor
 
 from .checks import as_int, as_pair, check_conv2d
+from .definition import wide
 from .followed import under_a_mode
 from .geometry import Geometry, Pair
 from .kept import Kept
@@ -104,8 +116,7 @@ def weight_gradient(x: Tensor, y: Tensor, kernel: Pair, g: Geometry) -> Tensor:
     """``w'``: for each weight, ``y[row]·x[column]`` summed over its entries and the batch."""
     shape = (y.shape[1], x.shape[1] // g.groups, *kernel)
     entries = _kept_entries(shape, (x.shape[2], x.shape[3]), (y.shape[2], y.shape[3]), g, x, transposed=False)
-    wide = _wide(x.dtype)
-    x, y = x.flatten(1).to(wide), y.flatten(1).to(wide)
+    dtype, x, y = x.dtype, wide(x.flatten(1)), wide(y.flatten(1))
     weight = x.new_zeros(shape).view(-1)
     if _sparse_kernels(x):
         nothing = x.new_zeros(entries.rows.shape)
@@ -115,15 +126,13 @@ def weight_gradient(x: Tensor, y: Tensor, kernel: Pair, g: Geometry) -> Tensor:
         for chunk in _chunks(entries, x.shape[0]):
             pairs = (y[:, entries.rows[chunk]] * x[:, entries.columns[chunk]]).sum(0)
             weight.index_add_(0, entries.weights[chunk], pairs)
-    return weight.view(shape).to(x.dtype)
+    return weight.view(shape).to(dtype)
 
 
 def _product(entries: Entries, weight: Tensor, x: Tensor) -> Tensor:
     """The matrix times each row of ``x``: `[N, columns] -> [N, rows]`."""
-    wide = _wide(x.dtype)
-    values = weight.reshape(-1)[entries.weights].to(wide)
-    wide_x = x.to(wide)
-    if _sparse_kernels(x):
+    values, wide_x = wide(weight.reshape(-1)[entries.weights]), wide(x)
+    if _sparse_kernels(wide_x):
         return (_csr(entries, values) @ wide_x.T).T.to(x.dtype)
     y = wide_x.new_zeros(x.shape[0], entries.shape[0])
     for chunk in _chunks(entries, x.shape[0]):
@@ -142,21 +151,10 @@ def _csr(entries: Entries, values: Tensor) -> Tensor:
         )
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """The type to multiply in: sparse products of 16-bit floats do not exist on the CPU, and would sum badly."""
-    return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
-
-
 def _sparse_kernels(x: Tensor) -> bool:
     """Whether torch's sparse products take this tensor: they know neither integers, nor tracing, nor empty batches."""
     real_device = x.device.type in ("cpu", "cuda") and type(x) is Tensor
-    return (
-        real_device
-        and x.numel() > 0
-        and not x.dtype.is_complex
-        and _wide(x.dtype).is_floating_point
-        and (not torch.compiler.is_compiling())
-    )
+    return real_device and x.numel() > 0 and x.dtype.is_floating_point and not torch.compiler.is_compiling()
 
 
 def _chunks(entries: Entries, batch: int) -> list[slice]:

@@ -1,7 +1,17 @@
-"""`Conv2d` and `ConvTranspose2d`: torch.nn's modules with ``algorithm=``; weights can be exchanged both ways.
+"""Chapter 10: `Conv2d` and `ConvTranspose2d`, torch.nn's modules with ``algorithm=``; weights go both ways.
 
 They inherit everything that holds no arithmetic (arguments, attributes, initialisation, `state_dict`, repr) and replace
 the one call that does.
+
+>>> import torch
+>>> ours, torchs = ConvTranspose2d(1, 1, 4, 2, 1, algorithm="polyphase"), nn.ConvTranspose2d(1, 1, 4, 2, 1)
+>>> ours.load_state_dict(torchs.state_dict())
+<All keys matched successfully>
+>>> ours
+ConvTranspose2d(1, 1, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1), algorithm=polyphase)
+>>> image = torch.ones(1, 1, 5, 5)
+>>> torch.allclose(ours(image), torchs(image), atol=1e-6)
+True
 """
 
 from __future__ import annotations
@@ -11,8 +21,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .algorithms import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, check_algorithm
+from .algorithms import check_algorithm
 from .functional import conv2d, conv_transpose2d
+from .names import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, DEFAULT_ALGORITHM
 
 Size = int | tuple[int, int]
 
@@ -37,7 +48,7 @@ class Conv2d(nn.Conv2d):
         device: Any = None,
         dtype: Any = None,
         *,
-        algorithm: str = "im2col",
+        algorithm: str = DEFAULT_ALGORITHM,
     ) -> None:
         check_algorithm(algorithm, CONV2D_ALGORITHMS, "Conv2d")
         modes: Any = padding_mode  # torch's annotation lists the four names, and its constructor checks them
@@ -78,7 +89,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         device: Any = None,
         dtype: Any = None,
         *,
-        algorithm: str = "col2im",
+        algorithm: str = DEFAULT_ALGORITHM,
     ) -> None:
         check_algorithm(algorithm, CONV_TRANSPOSE2D_ALGORITHMS, "ConvTranspose2d")
         super().__init__(

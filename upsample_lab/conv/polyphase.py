@@ -1,4 +1,4 @@
-"""The transposed convolution as ``stride²`` small convolutions, one for each phase of its output, interleaved.
+"""Chapter 6: the transposed convolution as ``stride²`` small convolutions, one a phase of its output, interleaved.
 
 Of the products that `zero_insert.py` forms, an output pixel needs only those that do not fall on an inserted zero, and
 which these are depends on nothing but its phase, its position modulo the stride. So the kernel falls apart into
@@ -6,7 +6,21 @@ which these are depends on nothing but its phase, its position modulo the stride
 and the results are interleaved. For kernel 4, stride 2: four 2 x 2 kernels.
 
 This is also why a transposed convolution makes checkerboards: neighbouring output pixels come from different kernels,
-and where the stride does not divide the kernel's size even from kernels of different sizes.
+and where the stride does not divide the kernel's size even from kernels of different sizes. With kernel 3, stride 2 and
+padding 1 the even pixels of an axis get the middle tap alone, the odd ones the two outer taps, and a constant image
+becomes a pattern:
+
+>>> import torch
+>>> g = Geometry(stride=(2, 2), padding=(1, 1))
+>>> [phase.taps for phase in phases(0, kernel=3, size=5, g=g)]
+[[1], [0, 2]]
+>>> ones, w = torch.ones(1, 1, 3, 3, dtype=torch.int64), torch.ones(1, 1, 3, 3, dtype=torch.int64)
+>>> convolve_transposed(ones, w, None, (5, 5), g)[0, 0]
+tensor([[1, 2, 1, 2, 1],
+        [2, 4, 2, 4, 2],
+        [1, 2, 1, 2, 1],
+        [2, 4, 2, 4, 2],
+        [1, 2, 1, 2, 1]])
 
 Source: Shi et al., "Is the deconvolution layer the same as a convolutional layer?", arXiv:1609.07009.
 """

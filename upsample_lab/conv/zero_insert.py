@@ -1,4 +1,4 @@
-"""The transposed convolution as an ordinary convolution: over an input with zeros inserted, with the kernel flipped.
+"""Chapter 5: the transposed convolution as an ordinary one, over an input with zeros inserted, the kernel flipped.
 
 `Cᵀ y` gives output pixel ``p`` the tap ``u`` of input pixel ``q`` where ``p = q·stride + u·dilation - padding``. Spread
 the input apart so that pixel ``q`` stands at ``q·stride``, and this reads ``p + padding - u·dilation``: a convolution
@@ -9,6 +9,21 @@ of stride 1, except that ``u`` counts backwards. So, in five steps,
 3. add ``output_padding`` rows at the bottom and columns at the right,
 4. flip the kernel in both directions and exchange its input and output channels,
 5. convolve with stride 1.
+
+Four pixels and the kernel 1 … 9, stride 2, padding 1:
+
+>>> import torch
+>>> y, w, g = torch.tensor([[[[1, 2], [3, 4]]]]), torch.arange(1, 10).view(1, 1, 3, 3), Geometry((2, 2), (1, 1))
+>>> insert_zeros(y, (3, 3), (3, 3), g)[0, 0]
+tensor([[0, 0, 0, 0, 0],
+        [0, 1, 0, 2, 0],
+        [0, 0, 0, 0, 0],
+        [0, 3, 0, 4, 0],
+        [0, 0, 0, 0, 0]])
+>>> flip_kernel(w, groups=1).tolist()
+[[[[9, 8, 7], [6, 5, 4], [3, 2, 1]]]]
+>>> convolve_transposed(y, w, None, (3, 3), g).tolist()
+[[[[5, 14, 10], [14, 36, 24], [15, 34, 20]]]]
 
 All but one in ``stride²`` of the products are with an inserted zero: the form to understand by, not to compute by.
 `polyphase.py` leaves these products out.
@@ -21,7 +36,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from . import im2col
-from .geometry import Geometry, Pair
+from .geometry import Geometry, Pair, positions_inside
 
 
 def insert_zeros(y: Tensor, kernel: Pair, size: Pair, g: Geometry) -> Tensor:
@@ -43,11 +58,10 @@ def _places(count: int, axis: int, kernel: int, full: int, g: Geometry) -> tuple
     """Where the pixels of one axis go, and which of them are not cut off: ``q -> q·stride + d·(k - 1) - padding``."""
     stride = g.stride[axis]
     border = g.dilation[axis] * (kernel - 1) - g.padding[axis]
-    first = max(0, -(border // stride))  # the first pixel that does not fall off the top: ⌈-border / stride⌉
-    last = min(count - 1, (full - 1 - border) // stride)
-    if last < first:
+    pixels = positions_inside(count, stride, border, full)
+    if pixels.start == pixels.stop:
         return slice(0, 0), slice(0, 0)
-    return slice(first * stride + border, last * stride + border + 1, stride), slice(first, last + 1)
+    return slice(pixels.start * stride + border, (pixels.stop - 1) * stride + border + 1, stride), pixels
 
 
 def flip_kernel(weight: Tensor, groups: int) -> Tensor:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.conv import Conv2d, ConvTranspose2d, applied_weight
+from upsample_lab.conv import Conv2d, ConvTranspose2d, applied_weight, exact_padding
 from upsample_lab.conv.checks import as_pair
 from upsample_lab.conv.geometry import Pair
 from upsample_lab.resize import KERNELS, interpolation_matrix, nearest_matrix
 from upsample_lab.upsamplers._filter import Interpolation, as_interpolation
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
-from upsample_lab.upsamplers.deconv import Deconv, exact_padding
+from upsample_lab.upsamplers.deconv import Deconv
 from upsample_lab.upsamplers.nearest import Nearest
 from upsample_lab.upsamplers.pixel_shuffle import PixelShuffle
 

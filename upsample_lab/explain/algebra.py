@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from upsample_lab.conv.arithmetic import conv_output_size, inverting_output_padding
+
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -115,12 +117,12 @@ class Derivation:
 
     @property
     def output_size(self) -> int:
-        return (self.input_size + 2 * self.padding - self.kernel_size) // self.stride + 1
+        return conv_output_size(self.input_size, self.kernel_size, self.stride, self.padding)
 
     @property
     def output_padding(self) -> int:
         """What the transposed convolution must add to give ``input_size`` back: the floor's remainder."""
-        return (self.input_size + 2 * self.padding - self.kernel_size) % self.stride
+        return inverting_output_padding(self.input_size, self.kernel_size, self.stride, self.padding)
 
     @property
     def border(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from upsample_lab.conv.arithmetic import DecoderStage, InverseOption, SizePlan
+from upsample_lab.conv.arithmetic import InverseOption, PlannedStage, SizePlan, exact_padding
 
 from .text import INDENT, WIDTH, columns
 
@@ -73,7 +73,7 @@ def _better_sizes(plan: SizePlan) -> list[str]:
 
 
 def _better_padding(plan: SizePlan) -> str:
-    padding = max(0, -(-(plan.encoder.kernel_size - plan.scale) // 2))
+    padding, _ = exact_padding(plan.encoder.kernel_size, plan.scale)
     return (
         f"give the encoder padding {padding}, with which kernel {plan.encoder.kernel_size} divides multiples of "
         f"{plan.scale} by {plan.scale}"
@@ -118,9 +118,9 @@ def _options(plan: SizePlan) -> str:
     return "\n".join(parts)
 
 
-def _grouped(stages: Iterable[DecoderStage]) -> list[list[DecoderStage]]:
+def _grouped(stages: Iterable[PlannedStage]) -> list[list[PlannedStage]]:
     """Stages that have the same options, together."""
-    groups: list[list[DecoderStage]] = []
+    groups: list[list[PlannedStage]] = []
     for stage in stages:
         same = next((group for group in groups if group[0].options == stage.options), None)
         if same is None:

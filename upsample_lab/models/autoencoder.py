@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upsample_lab.conv import Conv2d, applied_weight
+from upsample_lab.conv.fast.grey_output import GreyOutput
 from upsample_lab.cost import LayerCost
 from upsample_lab.models.base import Autoencoder
-from upsample_lab.models.grey_output import GreyOutput
 from upsample_lab.models.layers import norm_and_activation
 from upsample_lab.models.seeding import seeded
 from upsample_lab.upsamplers import Algorithms, Upsampler

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from upsample_lab.conv import is_channels_last
+
 Gather = Callable[[Tensor], Tensor]
 """`gather(x)`: the tensors of all processes, `[*] -> [K, *]`, in the same order everywhere."""
 
@@ -86,8 +88,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def _format_of(input: Tensor) -> torch.memory_format:
-    is_last = input.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if is_last else torch.contiguous_format
+    return torch.channels_last if is_channels_last(input) else torch.contiguous_format
 
 
 def share_statistics(model: nn.Module, gather: Gather) -> None:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from upsample_lab.conv.names import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS
 from upsample_lab.settings import option, setting
-
-CONV2D_ALGORITHMS = ("custom", "im2col", "matrix", "native")
-CONV_TRANSPOSE2D_ALGORITHMS = ("custom", "col2im", "zero_insert", "polyphase", "matrix", "native")
 
 
 @option("conv", "custom")

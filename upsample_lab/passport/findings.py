@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from upsample_lab.conv import exact_padding
 from upsample_lab.passport.inspection import (
     BlurLayer,
     KnownLayer,
@@ -17,7 +18,6 @@ from upsample_lab.passport.inspection import (
 )
 from upsample_lab.passport.record import Border, Finding, Gains, GradientSide, Impulse, PerAxis, Stages, Subject
 from upsample_lab.passport.stages import NEGLIGIBLE_VARIATION
-from upsample_lab.upsamplers.deconv import exact_padding
 
 SHIFT_PX = 0.2
 """Smallest shift that is told of: nearer to a fifth of a pixel than to none. The half-pixel ones are 0.5 and above."""

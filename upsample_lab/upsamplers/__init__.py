@@ -17,7 +17,7 @@ from typing import Any
 
 from upsample_lab.options.upsample import upsample_options
 from upsample_lab.registry import PARTS, made
-from upsample_lab.settings import ConfigError, option_values
+from upsample_lab.settings import ConfigError
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 __all__ = ["UPSAMPLERS", "Algorithms", "Upsampler", "build_upsampler", "upsampler_class"]
@@ -56,7 +56,7 @@ def build_upsampler(
     """The upsampler of that name, for `[N, C_in, H, W] -> [N, C_out, s·H, s·W]`.
 
     options     as in `configs/upsample/<name>.yaml`, where those that are not given come from
-    algorithms  of its convolutions; None for those of `configs/conv/custom.yaml`
+    algorithms  of its convolutions; None for `conv.DEFAULT_ALGORITHM`
 
     Raises ValueError, with one line, for an unknown name, an unknown option, a value that is out of range, or channels
     or a scale that the upsampler cannot have.
@@ -66,16 +66,13 @@ def build_upsampler(
     lowest = {"in_channels": 1, "out_channels": 1, "scale": 2}
     checked = {argument: _integer(argument, value, lowest[argument]) for argument, value in sizes.items()}
     chosen.check_stage(**checked)
-    if algorithms is None:
-        defaults = option_values("conv", "custom")
-        algorithms = Algorithms(defaults["conv2d"], defaults["conv_transpose2d"])
     if name in PARTS["upsample"]:
-        upsampler = _own(name, chosen, algorithms=algorithms, **checked)
+        upsampler = _own(name, chosen, algorithms=algorithms or Algorithms(), **checked)
     else:
         make: Callable[..., Upsampler] = UPSAMPLERS[name]
         values = dataclasses.asdict(chosen)
         del values["name"], values["fold"]  # says how, not what: no constructor needs to know
-        upsampler = make(**checked, algorithms=algorithms, **values)
+        upsampler = make(**checked, algorithms=algorithms or Algorithms(), **values)
     upsampler.fold = chosen.fold
     return upsampler
 

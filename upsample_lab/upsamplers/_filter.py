@@ -28,13 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from upsample_lab.conv import Conv2d, conv2d, conv_transpose2d, transformed_or_traced
+from upsample_lab.conv import TRANSPOSED_TWIN, Conv2d, conv2d, conv_transpose2d, transformed_or_traced
 from upsample_lab.conv.kept import Kept
 from upsample_lab.resize import REMEMBERED, Kernel, axis_weights, interpolation_matrix, nearest_matrix, remembered
 from upsample_lab.upsamplers._taps import tap_matrices
-
-TWIN = {"native": "native", "custom": "custom", "im2col": "col2im", "matrix": "matrix"}
-"""The algorithm of the transposed convolution beside each of the convolution's."""
 
 
 class Interpolation(NamedTuple):
@@ -98,7 +95,8 @@ def _convolve(
     mode = "replicate" if interpolation.repeats else "constant"
     image = F.pad(input, (more,) * 4, mode) if more else input
     flipped = weight.flip(2, 3).transpose(0, 1)
-    spread = conv_transpose2d(image, flipped, bias, scale, scale * more + margin - last, algorithm=TWIN[algorithm])
+    padding, twin = scale * more + margin - last, TRANSPOSED_TWIN[algorithm]
+    spread = conv_transpose2d(image, flipped, bias, scale, padding, algorithm=twin)
     smoothing = remembered(_depthwise, interpolation.h, weight.shape[0], like=weight.detach())
     if not transformed_or_traced():
         output: Tensor = _Smooth.apply(spread, smoothing, 0, algorithm)

@@ -36,9 +36,18 @@ from typing import NamedTuple, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from upsample_lab.conv import Conv2d, conv_transpose2d, followed_by_a_tool, is_ordinary, keeps_size, without_autocast
-from upsample_lab.resize import is_channels_last, nearest_matrix, remembered
-from upsample_lab.upsamplers._filter import TWIN, as_interpolation, convolve_filtered
+from upsample_lab.conv import (
+    TRANSPOSED_TWIN,
+    Conv2d,
+    conv_transpose2d,
+    followed_by_a_tool,
+    is_channels_last,
+    is_ordinary,
+    keeps_size,
+    without_autocast,
+)
+from upsample_lab.resize import nearest_matrix, remembered
+from upsample_lab.upsamplers._filter import as_interpolation, convolve_filtered
 from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
 
 FORMS = ("definition", "kernel", "taps", "filter")
@@ -181,7 +190,7 @@ def _transposed(input: Tensor, weight: Tensor, conv: Conv2d, scale: int) -> Tens
     """The form `kernel`."""
     kernel, padding = nearest_kernel(weight, scale), conv.kernel_size[0] // 2
     return _in_format_of(
-        input, conv_transpose2d(input, kernel, conv.bias, scale, padding, algorithm=TWIN[conv.algorithm])
+        input, conv_transpose2d(input, kernel, conv.bias, scale, padding, algorithm=TRANSPOSED_TWIN[conv.algorithm])
     )
 
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from upsample_lab.conv import followed_by_a_tool
-from upsample_lab.resize import is_channels_last
+from upsample_lab.conv import followed_by_a_tool, is_channels_last
 
 
 def memory_format_of(image: Tensor) -> torch.memory_format:

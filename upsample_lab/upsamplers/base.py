@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from upsample_lab.conv import DEFAULT_ALGORITHM
 from upsample_lab.cost import count_macs_of_shape, parameter_count
 from upsample_lab.upsamplers._formula import evaluate
 
@@ -13,8 +14,8 @@ from upsample_lab.upsamplers._formula import evaluate
 class Algorithms(NamedTuple):
     """Which algorithm of `upsample_lab.conv` each kind of convolution uses."""
 
-    conv2d: str
-    conv_transpose2d: str
+    conv2d: str = DEFAULT_ALGORITHM
+    conv_transpose2d: str = DEFAULT_ALGORITHM
 
 
 class Upsampler(nn.Module):

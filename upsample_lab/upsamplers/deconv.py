@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.conv import ConvTranspose2d, without_autocast
+from upsample_lab.conv import ConvTranspose2d, exact_padding, without_autocast
 from upsample_lab.conv.checks import as_pair
 from upsample_lab.conv.geometry import Pair
 from upsample_lab.resize import remembered
@@ -99,16 +99,6 @@ class PhaseEqualConvTranspose2d(ConvTranspose2d):
         with without_autocast(weight.device):
             projection = remembered(phase_projection, kernel_size, scale, like=weight.detach())
             return (weight.flatten(2) @ projection).unflatten(2, weight.shape[2:])
-
-
-def exact_padding(kernel_size: int, scale: int) -> tuple[int, int]:
-    """Padding p and output padding q of the transposed convolution whose output is exactly s times its input.
-
-    Of the solutions of `2p - q = k - s` the one with the smallest q, so that nothing is cut off at the right only to
-    be added again.
-    """
-    padding = max(0, -(-(kernel_size - scale) // 2))
-    return padding, 2 * padding - (kernel_size - scale)
 
 
 def bilinear_kernel(kernel_size: int, scale: int) -> Tensor:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor
 
-from upsample_lab.conv import followed_by_a_tool
-from upsample_lab.resize import apply_matrix, is_channels_last, remembered
+from upsample_lab.conv import followed_by_a_tool, is_channels_last
+from upsample_lab.resize import apply_matrix, remembered
 from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
 
 

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upsample_lab.conv import Conv2d, conv2d, followed_by_a_tool, is_ordinary, keeps_size
-from upsample_lab.resize import is_channels_last
+from upsample_lab.conv import Conv2d, conv2d, followed_by_a_tool, is_channels_last, is_ordinary, keeps_size
 from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 

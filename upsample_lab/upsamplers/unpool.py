@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from upsample_lab.conv import Conv2d, followed_by_a_tool
-from upsample_lab.resize import is_channels_last
+from upsample_lab.conv import Conv2d, followed_by_a_tool, is_channels_last
 from upsample_lab.upsamplers._tools import of_batches
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 

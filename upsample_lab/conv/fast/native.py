@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from .followed import followed_by_a_tool
-from .geometry import Geometry, Pair
+from ..followed import followed_by_a_tool, transformed_or_traced
+from ..geometry import Geometry, Pair
 from .hardware import has_fast_bf16
 
 
@@ -38,11 +38,6 @@ def convolve_transposed(input: Tensor, weight: Tensor, bias: Tensor | None, g: G
     output = _exact_bf16(F.conv_transpose2d, input, weight, bias.detach(), *rest)
     with_gradient: Tensor = _BiasGradient.apply(output, bias)
     return with_gradient
-
-
-def transformed_or_traced() -> bool:
-    """Whether torch.func or torch.compile is at work, which know what to do with PyTorch's operators, not with ours."""
-    return torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling()
 
 
 class _BiasGradient(Function):

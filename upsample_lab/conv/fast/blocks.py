@@ -21,11 +21,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .geometry import Geometry, Pair
+from ..geometry import Geometry, Pair
+from ..im2col import weight_matrix
+from ..polyphase import Phase, phases
+from ..zero_insert import flip_kernel
 from .hardware import has_fast_bf16
 from .layout import empty_result
-from .polyphase import Phase, phases
-from .zero_insert import flip_kernel
 
 # Patches of a block, in bytes: the second-level cache here has 2 MiB a core. A GPU wants few, large launches.
 _BLOCK_BYTES_CPU = 2 << 20
@@ -64,7 +65,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geom
     out, _, kernel_h, kernel_w = weight.shape
     y = empty_result(x, weight, out, *size)
     window = convolution_window(0, kernel_h, size[0], g), convolution_window(1, kernel_w, size[1], g)
-    matrix, bias = _matrix(weight, g.groups).to(_computed_type(x)), _as_computed(bias, x)
+    matrix, bias = weight_matrix(weight, g.groups).to(_computed_type(x)), _as_computed(bias, x)
     for images, padded, origin in _padded_blocks(x, [window[0]], [window[1]]):
         _correlate(padded, origin, window, matrix, bias, y[images].permute(0, 2, 3, 1))
     return y
@@ -76,7 +77,8 @@ def convolve_transposed(y: Tensor, weight: Tensor, bias: Tensor | None, size: Pa
     x = empty_result(y, weight, kernel.shape[0], *size)
     rows, columns = phases(0, kernel.shape[2], size[0], g), phases(1, kernel.shape[3], size[1], g)
     kernel, bias = kernel.to(_computed_type(y)), _as_computed(bias, y)
-    matrices = [[_matrix(kernel[:, :, row.taps][..., column.taps], g.groups) for column in columns] for row in rows]
+    by_row = (kernel[:, :, row.taps] for row in rows)
+    matrices = [[weight_matrix(part[..., column.taps], g.groups) for column in columns] for part in by_row]
     for images, padded, origin in _padded_blocks(y, *(_windows(axis) for axis in (rows, columns))):
         block = x[images].permute(0, 2, 3, 1)
         for row, row_matrices in zip(rows, matrices, strict=True):
@@ -122,13 +124,6 @@ def _computed_type(x: Tensor) -> torch.dtype:
 
 def _as_computed(bias: Tensor | None, x: Tensor) -> Tensor | None:
     return None if bias is None else bias.to(_computed_type(x))
-
-
-def _matrix(weight: Tensor, groups: int) -> Tensor:
-    """The kernel as matrices: `[C_out, C_in/groups, k_h, k_w] -> [groups, k_h·k_w·C_in/groups, C_out/groups]`."""
-    out, c, kernel_h, kernel_w = weight.shape
-    matrix = weight.reshape(groups, out // groups, c, kernel_h, kernel_w).permute(0, 3, 4, 2, 1)
-    return matrix.reshape(groups, kernel_h * kernel_w * c, out // groups)
 
 
 def _windows(axis: list[Phase]) -> list[Window]:

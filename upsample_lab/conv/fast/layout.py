@@ -12,6 +12,9 @@ def is_channels_last(image: Tensor) -> bool:
     Torch decides by the order of the strides, not by contiguity: they must not fall in the order C, W, H, N, and a
     tensor that is only ambiguous (one channel, one pixel) counts as contiguous.
     """
+    last = image.is_contiguous(memory_format=torch.channels_last)
+    if last != image.is_contiguous():
+        return last
     smallest = 0
     if image.stride(1) == 0:
         return False

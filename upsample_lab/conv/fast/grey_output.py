@@ -25,7 +25,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from upsample_lab.conv import Conv2d, followed_by_a_tool, keeps_size, transformed_or_traced
+from ..followed import followed_by_a_tool, transformed_or_traced
+from ..modules import Conv2d
+from ..ordinary import keeps_size
 
 Plane = tuple[slice, slice]
 

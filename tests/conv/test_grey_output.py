@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from upsample_lab.models import grey_output
-from upsample_lab.models.grey_output import GreyOutput
+from upsample_lab.conv.fast import grey_output
+from upsample_lab.conv.fast.grey_output import GreyOutput
 
 SHAPES = [(2, 8, 7, 5), (1, 3, 1, 6), (3, 1, 2, 2), (0, 4, 5, 5)]
 
