@@ -20,6 +20,7 @@ from upsample_lab.cli.app import COMMANDS
 from upsample_lab.cli.main import guarded
 from upsample_lab.config import TrainConfig
 from upsample_lab.options.compare import CompareConfig
+from upsample_lab.options.diagnose import DiagnoseConfig
 from upsample_lab.options.evaluate import EvaluateConfig
 from upsample_lab.options.explain import ExplainConfig, PlanConfig
 from upsample_lab.options.passport import PassportConfig
@@ -93,6 +94,7 @@ def all_schema_cases() -> Iterator[Case]:
     yield from schema_cases("evaluate", EvaluateConfig, ["run=nowhere"])
     yield from schema_cases("compare", CompareConfig, ["experiment=nowhere"])
     yield from schema_cases("passport", PassportConfig)
+    yield from schema_cases("diagnose", DiagnoseConfig, ["run=nowhere"])
     yield from schema_cases("explain", ExplainConfig)
     yield from schema_cases("explain", PlanConfig, ["plan"])
 

@@ -14,6 +14,7 @@ from upsample_lab.settings import ConfigError, leaves, rule_of
 
 TYPED = {
     "train": ["output_root", "data.root"],
+    "diagnose": ["weights", "run", "output_root"],
     "passport": ["output_root"],
     "evaluate": ["run", "data_root"],
     "compare": ["output_root", "out", "experiment"],

@@ -206,12 +206,14 @@ class StyleGenerator(nn.Module):
     def __init__(self, style: int = 16, width: int = 12) -> None:
         super().__init__()
         self.mapping = nn.Sequential(nn.Linear(style, style), nn.LeakyReLU(0.2), nn.Linear(style, style))
-        self.const = nn.Parameter(torch.randn(1, width, 8, 8))
+        self.const = nn.Parameter(torch.ones(1, width, 8, 8))
+        self.to_rgb = nn.Conv2d(width, 3, 1)
         self.blocks = nn.ModuleList([StyleBlock(width, width, style) for _ in range(3)])
 
     def forward(self, z: Tensor) -> dict[str, Tensor]:
         style = self.mapping(z)
-        x, rgb = self.const.repeat(len(z), 1, 1, 1), torch.zeros(len(z), 3, 8, 8)
+        x = self.const.repeat(len(z), 1, 1, 1)
+        rgb = self.to_rgb(x)
         for block in self.blocks:
             x, rgb = block(x, rgb, style)
         return {"image": torch.tanh(0.3 * rgb), "style": style}

@@ -12,13 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from upsample_lab.doctor.balancing import balance
+    from upsample_lab.doctor.diagnosis import Diagnosis, assert_clean, diagnose
     from upsample_lab.doctor.sites import Site, find_sites
     from upsample_lab.doctor.surgery import changes
     from upsample_lab.doctor.swapping import swap
 
-__all__ = ["Site", "balance", "changes", "find_sites", "swap"]
+__all__ = ["Diagnosis", "Site", "assert_clean", "balance", "changes", "diagnose", "find_sites", "swap"]
 
-_HOMES = {"Site": "sites", "balance": "balancing", "changes": "surgery", "find_sites": "sites", "swap": "swapping"}
+_HOMES = {
+    "Diagnosis": "diagnosis",
+    "Site": "sites",
+    "assert_clean": "diagnosis",
+    "balance": "balancing",
+    "changes": "surgery",
+    "diagnose": "diagnosis",
+    "find_sites": "sites",
+    "swap": "swapping",
+}
 
 
 def __getattr__(name: str) -> Any:

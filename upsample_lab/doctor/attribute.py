@@ -5,7 +5,6 @@ A site is cured alone, in flight, and the model runs again: what is then gone fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -13,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.doctor.calls import Call, Inputs, Pair, run_watched
+from upsample_lab.conv.geometry import Pair
+from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
 from upsample_lab.doctor.kernels import balanced, balanced_shuffle
 from upsample_lab.doctor.measure import FlatField, Strength, as_batch, flat_field, period_of, repetition
+from upsample_lab.doctor.outputs import chosen_output, crop, tensors
 from upsample_lab.doctor.sites import Site, SiteList
 from upsample_lab.metrics.levels import period_average
 from upsample_lab.passport.progress import Report, ignore
@@ -73,9 +74,11 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """All that is measured of a model. `cured` are outputs of the model with each site cured, cut to what is shown."""
+class Measured:
+    """All that is measured of a model: its sites in order, and ranked. `cured` are its outputs with each site cured,
+    cut to what is shown."""
 
+    order: tuple[Site, ...]
     ranking: tuple[Attribution, ...]
     chain: tuple[Step, ...]
     output_name: str
@@ -84,13 +87,13 @@ class Evidence:
     notes: tuple[str, ...]
 
 
-def measure(model: nn.Module, inputs: Inputs, report: Report = ignore) -> Evidence:
+def measure(model: nn.Module, inputs: Inputs, report: Report = ignore) -> Measured:
     """Find the sites, measure each in place, and cure each alone. Raises ConfigError for what cannot be diagnosed."""
     report(0.0, "looking for sites")
     notes: list[str] = []
     sites, calls = SiteList(model), _Reaches()
 
-    def note(call: Call) -> None:
+    def note(call: SiteCall) -> None:
         sites.add(call)
         calls.add(call)
 
@@ -118,7 +121,7 @@ def measure(model: nn.Module, inputs: Inputs, report: Report = ignore) -> Eviden
         rows.append(row)
     ranking = tuple(sorted(rows, key=lambda row: -row.adds.rms if row.adds else 0.0))
     chain = (*measured.steps, Step("output", calls.relative(output, size)))
-    return Evidence(ranking, chain, name, output, cured, tuple(notes))
+    return Measured(found, ranking, chain, name, output, cured, tuple(notes))
 
 
 def _without(
@@ -127,7 +130,7 @@ def _without(
     """One site cured, and what is left of its pattern; the output so, cut to its middle."""
     cures = set()
 
-    def cure(call: Call) -> Tensor | None:
+    def cure(call: SiteCall) -> Tensor | None:
         if call.path != row.site.path:
             return None
         changed, how = cured_output(call)
@@ -140,10 +143,10 @@ def _without(
     cure_used = SMOOTHED if SMOOTHED in cures else BALANCED
     parts = [total(images, row.reaches) if depends else None for images in (output, changed, output - changed)]
     row = replace(row, arrives=parts[0], remains=parts[1], adds=parts[2], cure=cure_used, depends=depends)
-    return row, middle(changed).clone()
+    return row, crop(changed).clone()
 
 
-def cured_output(call: Call) -> tuple[Tensor, str]:
+def cured_output(call: SiteCall) -> tuple[Tensor, str]:
     """The call's output without a pattern of its own, and how: with the nearest kernel whose phases gain equally, or,
     where no kernel decides, averaged over one period, which blurs too."""
     kernel = call.kernel
@@ -169,7 +172,7 @@ def cured_output(call: Call) -> tuple[Tensor, str]:
 def _disturb(path: str) -> Any:
     """A visit that changes a site's output a little: what an output that stays the same does not depend on."""
 
-    def visit(call: Call) -> Tensor | None:
+    def visit(call: SiteCall) -> Tensor | None:
         return 1.01 * call.output + 0.01 * call.output.std() + 1e-3 if call.path == path else None
 
     return visit
@@ -196,7 +199,7 @@ class _Reaches:
 
     calls: list[tuple[str, tuple[float, ...], tuple[int, ...]]] = field(default_factory=list)
 
-    def add(self, call: Call) -> None:
+    def add(self, call: SiteCall) -> None:
         if len(call.scale) == 2:
             self.calls.append((call.path, call.scale, call.out_size))
 
@@ -238,7 +241,7 @@ class _InPlace:
     steps: list[Step] = field(default_factory=list)
     first_not_finite: str = ""
 
-    def visit(self, call: Call) -> None:
+    def visit(self, call: SiteCall) -> None:
         if not self.first_not_finite and not call.output.isfinite().all():
             self.first_not_finite = call.path or "the model itself"
         if len(call.scale) != 2 or self.first_not_finite:
@@ -254,48 +257,6 @@ class _InPlace:
             self.flat[call.path] = flat
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# What a model gives
-
-
-def tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors in a nest of tuples, lists, dicts and objects, with what Python calls them: `["mask"]`, `.sample`."""
-    if isinstance(tree, Tensor):
-        yield name, tree
-    elif isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from tensors(value, f"{name}[{key!r}]")
-    elif isinstance(tree, list | tuple):
-        for index, value in enumerate(tree):
-            yield from tensors(value, f"{name}[{index}]")
-    elif hasattr(tree, "__dict__"):
-        for key, value in vars(tree).items():
-            yield from tensors(value, f"{name}.{key}")
-
-
-def chosen_output(result: Any) -> tuple[str, Tensor]:
-    """The images of what a model gives: the largest, the first of equals; its name, and `[N, C, H, W]`.
-
-    Raises ConfigError where it gives none.
-    """
-    found = {name: tensor for name, tensor in tensors(result) if tensor.is_floating_point()}
-    images = {name: tensor for name, tensor in found.items() if tensor.dim() in (3, 4) and min(tensor.shape[-2:]) > 1}
-    if not images:
-        shapes = ", ".join(str(list(tensor.shape)) for tensor in found.values()) or type(result).__name__
-        raise ConfigError(f"the model gives no images [N, C, H, W], but {shapes}: diagnose the part of it that does")
-    name = max(images, key=lambda key: (images[key].dim(), images[key].shape[-2] * images[key].shape[-1]))
-    return name, as_batch(images[name]).detach()
-
-
-def middle(images: Tensor, side: int = 64) -> Tensor:
-    """The middle of the first image, `[C, h, w]`, at most `side` pixels each way."""
-    image = images[0]
-    for axis in (-2, -1):
-        length = min(side, image.shape[axis])
-        image = image.narrow(axis, (image.shape[axis] - length) // 2, length)
-    return image
-
-
 def _nothing(model: nn.Module, notes: list[str]) -> str:
     unused = [
         name
@@ -303,7 +264,7 @@ def _nothing(model: nn.Module, notes: list[str]) -> str:
         if isinstance(part, nn.ConvTranspose2d | nn.Upsample | nn.PixelShuffle | nn.MaxUnpool2d)
     ]
     reason = f"; {', '.join(unused)} is there, and no forward calls it" if unused else ""
-    return " ".join([f"{type(model).__name__} enlarges nothing that the doctor knows{reason}.", *notes])
+    return " ".join([f"no site: {type(model).__name__} enlarges no image in a way that is known{reason}.", *notes])
 
 
 def _not_finite(inputs: Inputs, first: str) -> str:

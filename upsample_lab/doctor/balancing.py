@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 from upsample_lab.conv import applied_weight
 from upsample_lab.conv.checks import as_pair
 from upsample_lab.conv.geometry import Pair
-from upsample_lab.doctor.calls import Call, Inputs, run_watched
+from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
 from upsample_lab.doctor.kernels import balanced, balanced_shuffle
 from upsample_lab.doctor.surgery import Change, copied, described, operated, picked
 from upsample_lab.settings import ConfigError
@@ -148,7 +148,7 @@ def _by_call(model: nn.Module, inputs: Inputs) -> dict[str, Balanceable]:
     found: dict[str, Balanceable] = {}
     names = {id(parameter): (part, name) for part in model.modules() for name, parameter in part._parameters.items()}
 
-    def visit(call: Call) -> None:
+    def visit(call: SiteCall) -> None:
         kernel = call.kernel
         if kernel is None or kernel.weight.dim() != 4 or max(call.scale) <= 1:
             return

@@ -22,13 +22,12 @@ from upsample_lab.passport.watching import hookable_parts
 from upsample_lab.settings import ConfigError
 from upsample_lab.upsamplers import Upsampler
 
-Pair = tuple[int, int]
 Model = nn.Module
 Inputs = Any  # a tensor, a tuple or list of arguments, or a dict of keyword arguments
 
 
 @dataclass(frozen=True)
-class Kernel:
+class PhaseKernel:
     """The weights that decide a call's phases, and the call done again with others in their place.
 
     form        "deconv": weight `[C_in, C_out/groups, k…]`; "shuffle": a convolution's `[C_out·s², C_in/groups, k…]`
@@ -42,7 +41,7 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Call:
+class SiteCall:
     """One upsampling operation of a forward pass.
 
     path        of the layer; of a function that a forward calls, the module's path, `:`, the function and its number
@@ -66,7 +65,7 @@ class Call:
     mode: str = ""
     spatial: tuple[int, ...] = ()
     source: Tensor | None = None
-    kernel: Kernel | None = None
+    kernel: PhaseKernel | None = None
     conv: str = ""
 
     @property
@@ -78,7 +77,7 @@ class Call:
         return tuple(self.output.shape[-len(self.scale) :])
 
 
-Visit = Callable[[Call], Tensor | None]
+Visit = Callable[[SiteCall], Tensor | None]
 """What is done with each call; a tensor takes the place of the call's output."""
 
 
@@ -91,7 +90,7 @@ def run_watched(model: Model, inputs: Inputs, visit: Visit, notes: list[str] | N
     was. Raises ConfigError where it refuses the inputs.
     """
     arguments, named = as_arguments(inputs)
-    watcher = _Watcher(model, visit)
+    watcher = _SiteWatcher(model, visit)
     with _untouched(model), torch.no_grad(), _eager(model), _hooked(model, watcher), watcher:
         try:
             result = model(*arguments, **named)
@@ -170,7 +169,7 @@ class _Convolution:
     run: Callable[[Tensor, Tensor | None], Tensor]
 
 
-class _Watcher(TorchFunctionMode):
+class _SiteWatcher(TorchFunctionMode):
     def __init__(self, model: Model, visit: Visit) -> None:
         super().__init__()
         self.visit = visit
@@ -207,7 +206,7 @@ class _Watcher(TorchFunctionMode):
 
     def _read(
         self, name: str, given: dict[str, Any], input: Tensor, output: Tensor, again: Any, with_weights: Any
-    ) -> Call | None:
+    ) -> SiteCall | None:
         """The call that a function was, where it enlarged its input."""
         if name in ("permute", "transpose", "contiguous", "clone", "reshape", "view"):
             return self._by_hand(name, input, output, again)
@@ -235,7 +234,7 @@ class _Watcher(TorchFunctionMode):
         mode = given.get("mode") or ("nearest" if kind == "resize" else "bilinear")
         return made.call(kind, scale, mode=mode) if max(ratio) > 1 else None
 
-    def _shuffle(self, made: _Made, scale: tuple[int, int]) -> Call:
+    def _shuffle(self, made: _Made, scale: tuple[int, int]) -> SiteCall:
         """A pixel shuffle, with the convolution whose output it takes as it is."""
         last = self.convolution
         if last is None or last.output() is not made.input or scale[0] != scale[1]:
@@ -247,11 +246,11 @@ class _Watcher(TorchFunctionMode):
         def run(weight: Tensor, bias: Tensor | None) -> Tensor:
             return made.again(last.run(weight, bias))
 
-        kernel = Kernel("shuffle", last.weight, last.bias, (1, 1), run)
+        kernel = PhaseKernel("shuffle", last.weight, last.bias, (1, 1), run)
         call = made.call("pixel_shuffle", scale, source=last.input, kernel=kernel, conv=last.path)
         return replace(call, again=again)
 
-    def _by_hand(self, name: str, input: Tensor, output: Tensor, again: Any) -> Call | None:
+    def _by_hand(self, name: str, input: Tensor, output: Tensor, again: Any) -> SiteCall | None:
         """`[N, C, H, s, W, s]`, permuted or expanded, that a reshape makes `[N, C, s·H, s·W]`.
 
         Told by the memory: in a shuffle the phases lie further apart than the pixels, in a repetition on each other.
@@ -287,7 +286,7 @@ class _Watcher(TorchFunctionMode):
         module = self.frames[-1].module
         return type(module).__name__ if _function_of(module) == name.rstrip("123d") else name
 
-    def _shown(self, call: Call) -> Tensor:
+    def _shown(self, call: SiteCall) -> Tensor:
         self.frames[-1].calls += 1
         self.busy = True
         try:
@@ -340,7 +339,7 @@ class _Watcher(TorchFunctionMode):
                 "it is not measured."
             )
 
-    def _read_module(self, path: str, module: Any, args: Any, kwargs: Any, output: Tensor) -> Call | None:
+    def _read_module(self, path: str, module: Any, args: Any, kwargs: Any, output: Tensor) -> SiteCall | None:
         def again(other: Tensor) -> Tensor:
             result: Tensor = module.forward(other, *args[1:], **kwargs)
             return result
@@ -379,30 +378,30 @@ class _Made:
     layer: str
     spatial: tuple[int, ...]
 
-    def call(self, kind: str, scale: tuple[float, ...], **more: Any) -> Call:
-        return Call(
+    def call(self, kind: str, scale: tuple[float, ...], **more: Any) -> SiteCall:
+        return SiteCall(
             self.path, kind, scale, self.input, self.output, self.again, self.layer, spatial=self.spatial, **more
         )
 
 
-def _deconv(made: _Made, given: dict[str, Any], ratio: tuple[float, ...], run: Any) -> Call | None:
+def _deconv(made: _Made, given: dict[str, Any], ratio: tuple[float, ...], run: Any) -> SiteCall | None:
     """A transposed convolution that enlarges. One of stride 1 is a site where it makes an image of a pixel, or nearly:
     elsewhere it is a convolution read backwards, with the size that its padding gives it."""
     stride = _per_axis(given.get("stride", 1), len(ratio))
     if max(ratio) <= 1 or (max(stride) == 1 and min(ratio) < 2):
         return None
     dilation = tuple(int(d) for d in _per_axis(given.get("dilation", 1), len(ratio)))
-    kernel = Kernel("deconv", given["weight"], given.get("bias"), dilation, run)
+    kernel = PhaseKernel("deconv", given["weight"], given.get("bias"), dilation, run)
     return made.call("deconv", _whole(stride), kernel=kernel)
 
 
-def _kernel_of(module: Upsampler, with_weights: Callable[[str], Any]) -> Kernel | None:
+def _kernel_of(module: Upsampler, with_weights: Callable[[str], Any]) -> PhaseKernel | None:
     """The kernel of one of our upsamplers, where one decides its phases."""
     conv = getattr(module, "conv", None)
     if isinstance(conv, nn.ConvTranspose2d) and type(conv).forward is not nn.ConvTranspose2d.forward:
-        return Kernel("deconv", conv.weight, conv.bias, (1, 1), with_weights("conv."))
+        return PhaseKernel("deconv", conv.weight, conv.bias, (1, 1), with_weights("conv."))
     if isinstance(conv, nn.Conv2d) and conv.out_channels == module.out_channels * module.scale**2:
-        return Kernel("shuffle", conv.weight, conv.bias, (1, 1), with_weights("conv."))
+        return PhaseKernel("shuffle", conv.weight, conv.bias, (1, 1), with_weights("conv."))
     return None
 
 
@@ -431,7 +430,7 @@ def _whole(factors: tuple[float, ...]) -> tuple[float, ...]:
 
 
 @contextmanager
-def _hooked(model: Model, watcher: _Watcher) -> Iterator[None]:
+def _hooked(model: Model, watcher: _SiteWatcher) -> Iterator[None]:
     handles = []
     for path, part in hookable_parts(model):
         handles.append(part.register_forward_pre_hook(lambda m, _, path=path: watcher.enter(path, m)))

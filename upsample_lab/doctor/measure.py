@@ -15,7 +15,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from upsample_lab.doctor.calls import Call, Pair
+from upsample_lab.conv.geometry import Pair
+from upsample_lab.doctor.calls import SiteCall
 from upsample_lab.metrics.phases import interior, phase_means
 from upsample_lab.passport.record import decibels
 
@@ -171,7 +172,7 @@ def _neighbourhood(power: Tensor, period: Pair) -> Tensor:
 # A flat area
 
 
-def flat_field(call: Call) -> FlatField | None:
+def flat_field(call: SiteCall) -> FlatField | None:
     """What a call makes of its own input's mean, image by image and channel by channel, in its own size.
 
     None where the operation has no phases, or cannot be done on another input.

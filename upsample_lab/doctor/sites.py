@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from upsample_lab.doctor.calls import Call, Inputs, run_watched
+from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
 
 KINDS = ("deconv", "pixel_shuffle", "resize", "unpool", "grid_sample", "upsampler")
 
@@ -72,7 +72,7 @@ class SiteList:
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._calls: dict[str, list[Site]] = {}
 
-    def add(self, call: Call) -> None:
+    def add(self, call: SiteCall) -> None:
         kernel = call.kernel
         site = Site(
             call.path,
@@ -98,7 +98,7 @@ class SiteList:
         )
 
 
-def _channels(call: Call) -> int:
+def _channels(call: SiteCall) -> int:
     """Channels that go in; a shuffle that is written by hand takes six axes, its phases among them."""
     shape = call.input.shape
     if call.input.dim() == 6:

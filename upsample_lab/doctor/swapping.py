@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from upsample_lab.doctor.calls import Call, Inputs, run_watched
+from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
 from upsample_lab.doctor.convert import Spread, own_kernel, spread_of
 from upsample_lab.doctor.matching import Source, energies, in_place_of, match_exactly, match_nearest
 from upsample_lab.doctor.surgery import Change, copied, described, operated, picked
@@ -149,7 +149,7 @@ def _by_call(model: nn.Module, inputs: Inputs) -> dict[str, Place]:
     found: dict[str, Place] = {}
     convs: dict[str, set[str]] = {}
 
-    def visit(call: Call) -> None:
+    def visit(call: SiteCall) -> None:
         convs.setdefault(call.path, set()).add(call.conv)
         if call.path not in found and len(call.scale) == 2:
             found[call.path] = _place(model, call)
@@ -161,7 +161,7 @@ def _by_call(model: nn.Module, inputs: Inputs) -> dict[str, Place]:
     return found
 
 
-def _place(model: nn.Module, call: Call) -> Place:
+def _place(model: nn.Module, call: SiteCall) -> Place:
     channels = (call.input.shape[-3] if call.input.dim() in (3, 4) else 0, call.output.shape[-3])
     if ":" in call.path:
         return Place(call.path, call.kind, model, 0, channels, refusal=FUNCTION)

@@ -13,13 +13,27 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from upsample_lab.options import compare, conv, data, evaluate, explain, model, optim, passport, task, trainer, upsample
+from upsample_lab.options import (
+    compare,
+    conv,
+    data,
+    diagnose,
+    evaluate,
+    explain,
+    model,
+    optim,
+    passport,
+    task,
+    trainer,
+    upsample,
+)
 from upsample_lab.settings import GROUPS, option_values
 
 __all__ = [
     "compare",
     "conv",
     "data",
+    "diagnose",
     "evaluate",
     "explain",
     "load_option",

@@ -42,13 +42,13 @@ def page(passport: Record, command: str = "") -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="how">{escape(" ".join(how))}</p>',
-        _findings(passport.findings),
+        finding_list(passport.findings),
         '<div class="panels">',
         *(_panel(passport, draw, text) for draw, text in panel_drawings(passport)),
         "</div>",
         *_tables(passport),
     ]
-    return _document(f"Passport of {passport.subject.name}", body, command)
+    return document(f"Passport of {passport.subject.name}", body, command)
 
 
 def comparison_page(passports: Sequence[Record], sheet: bytes, command: str = "") -> str:
@@ -60,15 +60,16 @@ def comparison_page(passports: Sequence[Record], sheet: bytes, command: str = ""
         "<h1>Upsamplers compared</h1>",
         f'<p class="how">x{first.scale}, {first.in_channels} -&gt; {first.out_channels} channels, '
         f"{first.size_px} x {first.size_px} inputs, on {escape(first.device)}</p>",
-        f'<figure class="wide" tabindex="0">{_image(sheet, "comparison sheet")}</figure>',
+        f'<figure class="wide" tabindex="0">{embedded(sheet, "comparison sheet")}</figure>',
         f'<h2>Figures</h2><div class="wide" tabindex="0"><table><tr>{head}</tr>{rows}</table></div>',
         "<h2>Findings</h2>",
-        *(f"<h3>{escape(p.subject.name)}</h3>{_findings(p.findings)}" for p in passports),
+        *(f"<h3>{escape(p.subject.name)}</h3>{finding_list(p.findings)}" for p in passports),
     ]
-    return _document("Upsamplers compared", body, command)
+    return document("Upsamplers compared", body, command)
 
 
-def _document(title: str, body: Iterable[str], command: str) -> str:
+def document(title: str, body: Iterable[str], command: str) -> str:
+    """A page with the style of a passport's, and the command that repeats it."""
     repeat = f"<h2>To repeat</h2><pre>{escape(command)}</pre>" if command else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -79,13 +80,18 @@ def _document(title: str, body: Iterable[str], command: str) -> str:
     )
 
 
-def _findings(findings: Sequence[Finding]) -> str:
+def finding_list(findings: Sequence[Finding]) -> str:
+    """Findings as a list, each with what mends it where something does."""
     items = [
         f'<li class="{escape(f.severity)}"><b>{escape(f.severity)}</b>: {escape(f.message)} '
-        f"{f'In <code>{escape(f.where)}</code>. ' if f.where else ''}<br><b>Mend:</b> {escape(f.fix)}</li>"
+        f"{f'In <code>{escape(f.where)}</code>. ' if f.where else ''}{_mend(f.fix)}</li>"
         for f in findings
     ]
     return f'<ul class="findings">{"".join(items) or "<li class=fine>Nothing is wrong.</li>"}</ul>'
+
+
+def _mend(fix: str) -> str:
+    return f"<br><b>Mend:</b> {escape(fix)}" if fix else ""
 
 
 def _panel(passport: Record, draw: object, text: str) -> str:
@@ -94,10 +100,11 @@ def _panel(passport: Record, draw: object, text: str) -> str:
     axes = figure.add_subplot()
     draw(axes, passport)
     free_words(axes)
-    return f"<figure>{_image(png(figure), text)}<figcaption>{escape(text)}</figcaption></figure>"
+    return f"<figure>{embedded(png(figure), text)}<figcaption>{escape(text)}</figcaption></figure>"
 
 
-def _image(picture: bytes, text: str) -> str:
+def embedded(picture: bytes, text: str) -> str:
+    """A PNG inside the page; `text` is what is told of it."""
     data = base64.b64encode(picture).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(text)}">'
 

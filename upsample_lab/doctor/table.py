@@ -1,0 +1,107 @@
+"""The ranking of a diagnosis as plain text, and as numbers."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from upsample_lab.doctor.attribute import Attribution
+from upsample_lab.doctor.diagnosis import Diagnosis, periods, place
+from upsample_lab.doctor.measure import Strength
+from upsample_lab.doctor.outputs import Units
+
+WIDTH = 120
+_PATH = 36  # characters of a path in the table; of a longer one the end is shown
+
+HEADS = ("site", "what it is", "channels", "pixels", "period", "own", "flat", "adds", "arrives", "cured", "share")
+
+
+def table(diagnosis: Diagnosis) -> str:
+    """Sentence, ranked sites, and findings, at most `WIDTH` columns but for long paths."""
+    rows = [HEADS, *(cells(row, diagnosis.units) for row in diagnosis.ranking)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    lines = [diagnosis.sentence(), "", f"{diagnosis.name}: {_output(diagnosis)}", ""]
+    for index, row in enumerate(rows):
+        padded = (
+            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(padded).rstrip())
+        if index == 0:
+            lines.append("─" * (sum(widths) + 2 * (len(widths) - 1)))
+    lines += ["", *textwrap.wrap(LEGEND, WIDTH), ""]
+    for finding in diagnosis.findings:
+        text = f"{finding.severity}: {finding.message} {finding.fix}".strip()
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+LEGEND = (
+    "own: the pattern at the site's own output, over its neighbourhood. flat: spread of the phases on a flat area, at "
+    "the mean of its activations. At the output: adds, the site's part; arrives, all that is at its periods; "
+    "cured, what remains with this site balanced (~: smoothed over one period); share, what goes with it."
+)
+
+
+def _output(diagnosis: Diagnosis) -> str:
+    return f"output{diagnosis.output} {list(diagnosis.output_shape)}, {diagnosis.units}"
+
+
+def cells(row: Attribution, units: Units, whole: bool = False) -> tuple[str, ...]:
+    """One site's row under `HEADS`, with a long path cut unless it is wanted whole."""
+    site = row.site
+    path = place(site)
+    ratio = "x".join(f"{s:g}" for s in dict.fromkeys(site.scale))
+    what = f"{site.kind}{f' {site.mode}' if site.mode else ''} x{ratio}" + (
+        f", {site.calls} calls" if site.calls > 1 else ""
+    )
+    sizes = [site.sizes[0][0], site.sizes[-1][1]]
+    return (
+        path if whole or len(path) <= _PATH else f"…{path[1 - _PATH :]}",
+        what,
+        f"{site.in_channels}>{site.out_channels}",
+        ">".join("x".join(map(str, size)) for size in sizes),
+        periods(row).replace(" and ", ","),
+        "" if row.own is None else f"{row.own.over_db:+.1f} dB",
+        "" if row.flat is None else f"{row.flat.variation:.1%}",
+        _short(row.adds, units),
+        _short(row.arrives, units) if row.depends else "unused",
+        _short(row.remains, units) + ("~" if row.remains is not None and row.cure == "smoothed" else ""),
+        "" if row.share is None else f"{row.share:.0%}",
+    )
+
+
+def _short(strength: Strength | None, units: Units) -> str:
+    if strength is None:
+        return ""
+    return f"{strength.over_db:+.1f} dB" if units.per_unit is None else f"{strength.rms * units.per_unit:.2f}"
+
+
+def numbers(diagnosis: Diagnosis) -> dict[str, Any]:
+    """What the JSON file holds."""
+    return {
+        "name": diagnosis.name,
+        "sentence": diagnosis.sentence(),
+        "output": diagnosis.output,
+        "output_shape": diagnosis.output_shape,
+        "levels_per_unit": diagnosis.units.per_unit,
+        "sites": diagnosis.sites,
+        "ranking": [_numbers(row) for row in diagnosis.ranking],
+        "chain": [
+            {"where": step.where, "relative": {f"{h}x{w}": value for (h, w), value in step.relative.items()}}
+            for step in diagnosis.chain
+        ],
+        "findings": diagnosis.findings,
+    }
+
+
+def _numbers(row: Attribution) -> dict[str, Any]:
+    strengths = {"own": row.own, "arrives": row.arrives, "remains": row.remains, "adds": row.adds}
+    return {
+        "path": row.site.path,
+        "periods": [reach.period for reach in row.reaches],
+        "depends": row.depends,
+        "cure": row.cure,
+        "share": row.share,
+        "flat": row.flat,
+        **{name: None if s is None else {"rms": s.rms, "over_db": s.over_db} for name, s in strengths.items()},
+    }
