@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from upsample_lab.cli.compose import command_words, compose_grid, compose_one, groups_of, is_sweep
+from upsample_lab.cli.compose import command_words, compose_grid, compose_one, groups_of, is_sweep, quoted_words
 from upsample_lab.options import load_option
+from upsample_lab.runs.identity import deciding, identity
 from upsample_lab.runs.stored_config import read_train_config
 from upsample_lab.settings import GROUPS, ConfigError, choices, option_values, rule_of
 
@@ -80,6 +82,12 @@ REFUSED = {
         ["upsample.phase_equal=true", "upsample.kernel_size=2", "model.scale=4", "model.widths=[8]"],
         ["upsample.phase_equal=true", "at least the scale"],
     ),
+    "an option of other layers": (
+        ["upsample.fold=never"],
+        ["upsample.fold=never: upsample=deconv has no such setting; bicubic, bilinear,", "nearest have it"],
+    ),
+    "an option of another model": (["model.hidden=[8]"], ["model=small has no such setting; mlp has it"]),
+    "a folder for what has no files": (["data=glyphs", "data.root=/x"], ["data=glyphs has no such setting; cifar10,"]),
     "unknown launcher": (["hydra/launcher=nowhere"], ["hydra/launcher=nowhere", "basic"]),
     "unknown preset": (["experiment=defualt"], ["experiment=defualt", "did you mean default?"]),
 }
@@ -153,8 +161,10 @@ def test_grid_takes_every_discrete_form(words: list[str]) -> None:
         (["optim.lr=0.1,-1"], "optim.lr=-1"),
         (["optim.lr=interval(0,1)"], "interval"),
         (["upsample=deconv,nearest", "upsample.kernel_size=3,4"], "odd"),
+        (["upsample=deconv,nearest", "upsample.init=bilinear"], "upsample=nearest has no such setting; blur_deconv"),
+        (["upsample=deconv,unpool", "upsample.fold=never"], "upsample=deconv has no such setting; bicubic"),
     ],
-    ids=["choice", "value", "interval", "combination"],
+    ids=["choice", "value", "interval", "combination", "option that decides of others", "option of none of them"],
 )
 def test_grid_is_checked_before_it_starts(words: list[str], part: str) -> None:
     with pytest.raises(ConfigError, match=part.replace("?", r"\?")):
@@ -189,6 +199,25 @@ def test_paths_need_no_quotes_of_their_own(path: str) -> None:
     assert compose_grid("train", [f"output_root={path}", "seed=0,1"])[1].output_root == path
 
 
+def test_a_setting_that_decides_nothing_goes_to_those_points_of_a_sweep_that_have_it() -> None:
+    """Hydra composes its points anew, and is to come to the same."""
+    from hydra import compose, initialize_config_dir
+
+    from upsample_lab.settings import CONFIG_DIR
+
+    words = ["upsample=deconv,nearest", "upsample.fold=never", "data=mnist,glyphs", "data.fallback=null"]
+    grid = compose_grid("train", words)
+    assert [getattr(config.upsample, "fold", None) for config in grid] == [None, None, "never", "never"]
+    assert [getattr(config.data, "fallback", "none") for config in grid] == [None, "none", None, "none"]
+    upsample, fold, data, fallback = quoted_words("train", words)
+    assert [upsample, fold, data, fallback] == [words[0], f"++{words[1]}", words[2], f"++{words[3]}"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
+        points = [
+            [f"upsample={u}", fold, f"data={d}", fallback] for u in ("deconv", "nearest") for d in ("mnist", "glyphs")
+        ]
+        assert [OmegaConf.to_object(compose("train", overrides=point)) for point in points] == grid
+
+
 def test_hydra_composes_what_we_checked() -> None:
     """The grid is checked by our own assignment and run by Hydra's composition: they must agree."""
     from hydra import compose, initialize_config_dir
@@ -211,7 +240,7 @@ def test_hydra_composes_what_we_checked() -> None:
 
 FROZEN_GROUPS = ("task", "upsample", "data", "model", "conv", "optim", "trainer", "experiment")
 FROZEN_KEYS = {
-    "upsample.fold", "upsample.kernel_size", "upsample.init",
+    "upsample.kernel_size", "upsample.init",
     "data.root", "data.limit", "data.fallback", "data.validation_count",
     "model.widths", "model.latent_channels", "model.norm", "model.activation", "model.scale", "conv.conv2d",
     "conv.conv_transpose2d", "optim.lr", "optim.weight_decay", "optim.schedule", "trainer.epochs", "trainer.max_steps",
@@ -235,9 +264,35 @@ def test_names_that_users_type_stay() -> None:
     from upsample_lab.cli.compose import leaf_keys
 
     assert groups_of("train") == FROZEN_GROUPS
-    assert set(leaf_keys(OmegaConf.structured(compose_one("train", [])))) >= FROZEN_KEYS
+    for upsample, keys in (("deconv", FROZEN_KEYS), ("nearest", {"upsample.fold", "upsample.order"})):
+        assert set(leaf_keys(OmegaConf.structured(compose_one("train", [f"upsample={upsample}"])))) >= keys
     for group, names in FROZEN_CHOICES.items():
         assert set(choices(group)) >= names
+
+
+OLDER = [
+    *((["upsample=" + name], "upsample", "fold", "auto") for name in choices("upsample")),
+    (["upsample=deconv/k3"], "upsample", "fold", "never"),
+    *((["data=" + name], "data", "fallback", "glyphs") for name in choices("data") if name != "image_folder"),
+    (["data=image_folder", "data.path=x"], "data", "fallback", "glyphs"),
+]
+
+
+@pytest.mark.parametrize(("words", "group", "key", "value"), OLDER, ids=str)
+def test_a_run_from_before_a_choice_lost_a_setting_is_the_same_run(
+    tmp_path: Path, words: list[str], group: str, key: str, value: str
+) -> None:
+    config = compose_one("train", words)
+    values: Any = OmegaConf.to_container(OmegaConf.structured(config))
+    decided = deciding(values)
+    values[group].setdefault(key, value)
+    assert deciding(values) == decided == identity(config)
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(values))
+    assert read_train_config(tmp_path / "config.yaml") == config
+    values[group]["fould"] = value
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(values))
+    with pytest.raises(ConfigError, match="fould"):
+        read_train_config(tmp_path / "config.yaml")
 
 
 def test_a_run_from_before_a_setting_existed_has_its_default(tmp_path: Path) -> None:

@@ -20,13 +20,14 @@ from torch import nn
 
 from upsample_lab.models import Autoencoder
 from upsample_lab.registry import register
+from upsample_lab.settings import setting
 from upsample_lab.upsamplers import Upsampler
 
 
 @dataclass
 class TentOptions:
     sharpness: float = 1.0
-    kernel_size: int = 3
+    kernel_size: int = setting("side of the kernel", default=3, low=1, odd=True)
 
 
 @register("upsample", "tent", options=TentOptions)
@@ -128,12 +129,18 @@ def test_own_parts_are_in_the_help_and_in_the_nearest_matches(command: Command) 
     assert "* tent" in page
     assert "a sharpened resize, and a convolution" in page
     assert "upsample.sharpness=1.0" in page
+    assert "side of the kernel (an odd integer from 1 up)" in page
     wrong = command("train", "plugins=[mine]", "upsample=tnt")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "did you mean tent?" in wrong.stderr
     option = command("train", "plugins=[mine]", "upsample=tent", "upsample.sharpnes=2")
     assert option.returncode == 2
     assert "did you mean upsample.sharpness?" in option.stderr
+    even = command("train", "plugins=[mine]", "upsample=tent", "upsample.kernel_size=2")
+    assert (even.returncode, even.stderr.count("\n")) == (2, 1)
+    assert "upsample.kernel_size=2: must be an odd integer from 1 up" in even.stderr
+    other = command("train", "plugins=[mine]", "upsample=deconv", "upsample.sharpness=2")
+    assert "upsample=deconv has no such setting; tent has it" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,6 @@ def check_values(config: Any) -> None:
     """Check a composed configuration, each value and then the whole. Raises `ConfigError` with one line."""
     for key, cls, name, value in leaves(config):
         check_leaf(key, cls, name, value)
-    if isinstance(getattr(config, "upsample", None), UpsampleOptions):
-        config.upsample.check()
     if isinstance(config, TrainConfig):
         _check_training(config)
 

@@ -79,7 +79,8 @@ def register(
     Args:
         kind: upsample, model, data, task or metric.
         name: small letters, digits and `_`; not the name of another part.
-        options: a plain dataclass with defaults, the part's options on the command line; None for none.
+        options: a plain dataclass with defaults, the part's options on the command line; None for none. A field may be
+            `settings.setting("its meaning", default=3, low=1)`, for the help page and the check of its value.
         help: the line of the help page; None for the first line of the docstring.
         facts: of a metric: `title`, `unit`, `better` ("higher" or "lower"), `digits`, `smallest_of_interest`.
 
@@ -114,7 +115,7 @@ def register(
 def made(part: Part, *arguments: Any, options: Any, **context: Any) -> Any:
     """A part's object: its class called with `arguments`, its options, and what of `context` it has arguments for.
 
-    Options that the package adds (`fold`, a model's `widths`) are passed only to a class that has arguments for them.
+    Options that the package adds (a model's `widths`) are passed only to a class that has arguments for them.
     Raises `ConfigError` where the class does not take its own options, or wants an argument that nobody gives.
     """
     signature = inspect.signature(part.make)

@@ -15,7 +15,6 @@ import shlex
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -68,26 +67,41 @@ class Rule:
     is_path: bool = False
 
 
-def setting(help: str, **rule: Any) -> Any:
-    """A dataclass field without a default (those live in `configs/`) that carries its `Rule`."""
-    return field(default=MISSING, metadata={"rule": Rule(help, **rule)})
+def setting(help: str, *, default: Any = MISSING, **rule: Any) -> Any:
+    """A dataclass field that carries its `Rule`. A part of the package has no default here, but in `configs/`."""
+    metadata = {"rule": Rule(help, **rule)}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 T = TypeVar("T", bound=type)
 GROUPS: dict[str, dict[str, type]] = {}
-OWN_VALUES: dict[str, dict[str, dict[str, Any]]] = {}  # group -> name -> values of what no file of `configs/` has
-OWN_HELP: dict[tuple[str, str], str] = {}
 
 
 def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorator that keeps its argument's type
-    """Register a dataclass as the schema of `configs/<group>/<name>.yaml`."""
+    """Register a dataclass as the schema of `group=name`.
+
+    Its values and the line of the help page are those of `configs/<group>/<name>.yaml`; of a dataclass with a default
+    for every field, as a plugin's is, they are these and its docstring.
+    """
 
     def register(cls: T) -> T:
         GROUPS.setdefault(group, {})[name] = cls
-        ConfigStore.instance().store(group=group, name=f"{name}_schema", node=cls, provider="upsample_lab")
+        for stored in [f"{name}_schema", *([name] if not without_default(cls) else [])]:
+            ConfigStore.instance().store(group=group, name=stored, node=cls, provider=cls.__module__)
         return cls
 
     return register
+
+
+def without_default(cls: type) -> list[str]:
+    """The fields of a dataclass that have none."""
+    return [
+        item.name
+        for item in dataclasses.fields(cls)
+        if item.default in (dataclasses.MISSING, MISSING) and item.default_factory is dataclasses.MISSING
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -96,7 +110,7 @@ def option(group: str, name: str):  # type: ignore[no-untyped-def]  # a decorato
 
 def choices(group: str) -> tuple[str, ...]:
     """The names that `group=` takes: the YAML files of its folder, and what plugins have registered."""
-    return tuple(sorted({*_files(group), *OWN_VALUES.get(group, {})}))
+    return tuple(sorted({*_files(group), *GROUPS.get(group, {})}))
 
 
 @cache
@@ -140,9 +154,10 @@ def add_config_dir(folder: str, asked_by: str) -> None:
 
 
 def option_values(group: str, name: str) -> dict[str, Any]:
-    """The values of `configs/<group>/<name>.yaml`, for the library's own use where no configuration was composed."""
-    if name in OWN_VALUES.get(group, {}):
-        return deepcopy(OWN_VALUES[group][name])
+    """The values of `group=name` (see `option`), for the library's own use where no configuration was composed."""
+    schema = GROUPS.get(group, {}).get(name)
+    if schema is not None and not without_default(schema):
+        return dataclasses.asdict(schema())
     path = next((p for p in (folder / group / f"{name}.yaml" for folder in config_dirs()) if p.is_file()), None)
     if path is None:
         raise ConfigError(

@@ -12,6 +12,7 @@ from torch import nn
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import DataError, ImageSets, load_images, prepare
 from upsample_lab.device import MEMORY_FORMATS, Where, choose_device
+from upsample_lab.options.data import without_fallback
 from upsample_lab.runs import checkpoint
 from upsample_lab.runs.stored_config import read_train_config
 from upsample_lab.settings import ConfigError, option_values
@@ -44,7 +45,7 @@ def load_run(run: str | os.PathLike[str]) -> tuple[nn.Module, TrainConfig]:
 def stored_config(folder: Path, data_root: str | None = None) -> TrainConfig:
     """The configuration of a run's directory, with the images where they are now. Raises `ConfigError`."""
     trained = read_train_config(folder / "config.yaml")
-    trained.data.fallback = None
+    trained.data = without_fallback(trained.data)
     own = option_values("data", trained.data.name)
     for name in OWN_SETTINGS & own.keys():
         setattr(trained.data, name, own[name])

@@ -11,6 +11,7 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from tests.upsamplers.test_upsampler_contract import _Calls
 from tests.upsamplers.upsampler_cases import (
+    FOLDABLE,
     IN_CHANNELS,
     NAMES,
     OUT_CHANNELS,
@@ -26,12 +27,10 @@ from upsample_lab.passport import count_macs
 from upsample_lab.resize import nearest_matrix
 from upsample_lab.runs.identity import digest
 from upsample_lab.settings import option_values
-from upsample_lab.upsamplers import UPSAMPLERS, Algorithms, Upsampler
-from upsample_lab.upsamplers._fold import FoldCase, choose_form, nearest_kernel
-from upsample_lab.upsamplers._resize_convolution import ResizeConvolution
+from upsample_lab.upsamplers import Algorithms, Upsampler
+from upsample_lab.upsamplers._fold import Foldable, FoldCase, choose_form, nearest_kernel
 from upsample_lab.upsamplers._taps import tap_matrices
 
-FOLDABLE = [*(name for name, cls in UPSAMPLERS.items() if issubclass(cls, ResizeConvolution)), "bilinear_additive"]
 FORMS = [
     ("nearest", "kernel"),
     *((name, "taps") for name in FOLDABLE),
@@ -79,8 +78,8 @@ def test_exact_to_the_last_pixel(name: str, form: str, scale: int, kernel_size: 
         same(derivatives(folded, input), derivatives(plain, input))
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=label)
-def test_every_upsampler_takes_every_setting(name: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "options"), [case for case in VARIANTS if case[0] in FOLDABLE], ids=label)
+def test_every_layer_that_can_fold_takes_every_setting(name: str, options: dict[str, Any]) -> None:
     plain, *others = (build(name, fold=fold, **options) for fold in ("never", "auto", "always"))
     input = image(5, 4)
     for other in others:
@@ -349,11 +348,19 @@ def test_after_the_convolution_nothing_is_left_to_fold(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_layer_has_the_setting_where_it_can_fold(name: str) -> None:
+    assert (name in FOLDABLE) == isinstance(build(name), Foldable) == hasattr(build(name), "fold")
+    assert option_values("upsample", name).get("fold", "auto") == "auto"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_sweep_over_all_layers_can_set_it(name: str) -> None:
-    assert option_values("upsample", name)["fold"] == "auto"
-    given = compose_grid("train", [f"upsample={name},deconv", "upsample.fold=never", "model.widths=[8,8]"])
-    usual = compose_grid("train", [f"upsample={name},deconv", "model.widths=[8,8]"])
-    assert [config.upsample.fold for config in given] == ["never", "never"]
+    """Those that can fold heed it."""
+    swept = [f"upsample={name},deconv,nearest", "model.widths=[8,8]"]
+    given, usual = compose_grid("train", [*swept, "upsample.fold=never"]), compose_grid("train", swept)
+    assert [getattr(config.upsample, "fold", None) for config in given] == [
+        "never" if each in FOLDABLE else None for each in (name, "deconv", "nearest")
+    ]
     assert [digest(config) for config in given] == [digest(config) for config in usual]  # it decides no result
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upsample_lab.settings import option_values
 from upsample_lab.upsamplers import UPSAMPLERS, Algorithms, Upsampler, build_upsampler
 
 NAMES = tuple(UPSAMPLERS)
+FOLDABLE = tuple(name for name in NAMES if "fold" in option_values("upsample", name))
 SCALES = (2, 3, 4)
 IN_CHANNELS, OUT_CHANNELS = 8, 4
 
@@ -33,10 +35,17 @@ def label(value: object) -> str | None:
     return None
 
 
-def build(name: str, scale: int = 2, seed: int = 0, algorithms: Algorithms | None = None, **options: Any) -> Upsampler:
+def build(
+    name: str,
+    scale: int = 2,
+    seed: int = 0,
+    algorithms: Algorithms | None = None,
+    fold: str = "auto",
+    **options: Any,
+) -> Upsampler:
     """A float64 instance with 8 channels in and 4 out: numbers that every upsampler accepts."""
     torch.manual_seed(seed)
-    values = {**SMALL.get(name, {}), **options}
+    values = {**SMALL.get(name, {}), **({"fold": fold} if name in FOLDABLE else {}), **options}
     module = build_upsampler(name, IN_CHANNELS, OUT_CHANNELS, scale, algorithms=algorithms, **values)
     return module.to(torch.float64)
 

@@ -17,6 +17,7 @@ import torch
 from upsample_lab.benchmark.table import Goal, Table
 from upsample_lab.benchmark.timing import DTYPES, interleaved_ms, left_out, machine, median_ratio, usable_dtypes
 from upsample_lab.upsamplers import UPSAMPLERS, Algorithms, build_upsampler
+from upsample_lab.upsamplers._fold import Foldable
 
 LEAST_SPEEDUP = {"nearest": 2.0, "bilinear": 1.8}  # float32, geometric mean over the shapes
 
@@ -37,6 +38,7 @@ SHAPES = (StageShape(64, 32, 7), StageShape(32, 32, 14), StageShape(64, 64, 16),
 """The default decoder's two on MNIST's images, and two of wider decoders on 32 x 32 images."""
 
 
+FOLDABLE = [name for name, cls in UPSAMPLERS.items() if issubclass(cls, Foldable)]
 FOLDS = ("auto", "always", "kernel", "taps", "filter")
 """What is measured against `never`: the settings, and the forms of `upsamplers/_fold.py` by name."""
 
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=128, help="images in a batch (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=7, help="turns of each (default: %(default)s)")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, help="number types (default: those with units)")
-    parser.add_argument("--upsamplers", nargs="+", choices=UPSAMPLERS, default=list(LEAST_SPEEDUP), help="upsamplers")
+    parser.add_argument("--upsamplers", nargs="+", choices=FOLDABLE, default=list(LEAST_SPEEDUP), help="upsamplers")
     parser.add_argument("--folds", nargs="+", choices=FOLDS, default=["auto"], help="kernel is for nearest alone")
     parser.add_argument("--convs", nargs="+", default=["native", "custom"], help="algorithms (default: both)")
     parser.add_argument("--device", default="cpu", help="where to compute (default: %(default)s)")
@@ -97,6 +99,7 @@ def _step(
     """Forward and backward of one layer, with the gradients of input, weight and bias."""
     algorithms = Algorithms(conv, conv)
     layer = build_upsampler(name, shape.in_channels, shape.out_channels, 2, algorithms=algorithms)
+    assert isinstance(layer, Foldable)
     layer.fold = fold
     layer = layer.to(device, DTYPES[dtype]).to(memory_format=torch.channels_last)
     x = torch.randn(batch, shape.in_channels, shape.size, shape.size, dtype=DTYPES[dtype], device=device)

@@ -22,6 +22,7 @@ from upsample_lab.benchmark.train import IMAGE_COUNT
 from upsample_lab.benchmark.trainings import advance, make_config, make_training, random_images
 from upsample_lab.device import reproducibly
 from upsample_lab.models import build_model
+from upsample_lab.settings import option_values
 from upsample_lab.training.state import Training
 
 DEFAULT = "conv=native"
@@ -57,6 +58,8 @@ def run(arguments: argparse.Namespace) -> Table:
     """Time the default and every change in turns, then the forms of the optimizer."""
     batch, repeats = (8, 1) if arguments.quick else (arguments.batch, arguments.repeats)
     changes = [each for each in arguments.changes if not (arguments.quick and each == SLOW_TO_START)]
+    if "fold" not in option_values("upsample", arguments.upsample):
+        changes = [each for each in changes if not each.startswith("upsample.fold=")]
     rows = _steps(arguments.upsample, changes, batch, repeats) + _updates(repeats)
     title = f"Options, one at a time, upsample={arguments.upsample}, {DEFAULT}, batch {batch}, {repeats} turns"
     return Table(title, machine(), rows, [])

@@ -10,10 +10,10 @@ import difflib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,7 @@ from upsample_lab.config import check_values
 from upsample_lab.registry import load_plugins, named_in_environment
 from upsample_lab.settings import (
     CONFIG_DIR,
+    GROUPS,
     OWN_CONFIG_DIRS,
     ConfigError,
     add_config_dir,
@@ -37,6 +38,7 @@ from upsample_lab.settings import (
     choices,
     expand_paths,
     nearest,
+    rule_of,
     takes_truth,
     variants,
 )
@@ -75,9 +77,29 @@ def compose_grid(config_name: str, words: Sequence[str]) -> list[Any]:
     """Every configuration of a sweep, checked, in the order of Hydra's sweeper. Raises `ConfigError`."""
     words = prepared(words)
     overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in words]}
+    points = _points(config_name, overrides)
+    shared = _shared_by_some(config_name, overrides, points)
+    return [_checked(_build(config_name, point, shared)) for point in points]
+
+
+def _points(config_name: str, overrides: Mapping[str, Override]) -> list[Words]:
     sweep = {**_preset_sweep(config_name, list(overrides.values())), **overrides}
     axes = [list(_axis(override, config_name)) for override in sweep.values()]
-    return [_checked(_build(config_name, _take_apart(config_name, point))) for point in itertools.product(*axes)]
+    return [_take_apart(config_name, point) for point in itertools.product(*axes)]
+
+
+def _shared_by_some(config_name: str, typed: Iterable[str], points: Sequence[Words]) -> frozenset[str]:
+    """The typed keys that some of a sweep's points have and others lack, and that decide no result: those that have
+    them heed them. `upsample=deconv,nearest upsample.fold=never` says how nearest is computed."""
+    chosen = {(tuple(point.groups.items()), point.hydra) for point in points}
+    bases = [_base(config_name, groups, hydra) for groups, hydra in chosen]
+    found = set()
+    for key in typed:
+        having = [schema for base in bases if (schema := _schema_with(base, key)) is not None]
+        rules = [rule_of(schema, key.rpartition(".")[2]) for schema in having]
+        if 0 < len(having) < len(bases) and all(rule is not None and not rule.identity for rule in rules):
+            found.add(key)
+    return frozenset(found)
 
 
 def is_sweep(config_name: str, words: Sequence[str]) -> bool:
@@ -196,8 +218,13 @@ def _quoted(word: str) -> str:
 
 
 def quoted_words(config_name: str, words: Sequence[str]) -> list[str]:
-    """The words as Hydra's own parser reads them. Raises `ConfigError`."""
-    return [_parse(word, config_name).input_line or word for word in prepared(words)]
+    """The words of a sweep as Hydra's own parser reads them: with `++` a key that not every point has.
+
+    Raises `ConfigError`.
+    """
+    overrides = {o.get_key_element(): o for o in [_parse(word, config_name) for word in prepared(words)]}
+    shared = _shared_by_some(config_name, overrides, _points(config_name, overrides))
+    return [f"{'++' if key in shared else ''}{override.input_line}" for key, override in overrides.items()]
 
 
 def _axis(override: Override, config_name: str) -> Iterator[Override]:
@@ -291,12 +318,14 @@ def _composed(config_name: str, words: tuple[str, ...]) -> DictConfig:
         raise ConfigError(f"{' '.join(words)}: {' '.join(reason.split())}") from None
 
 
-def _build(config_name: str, words: Words) -> DictConfig:
+def _build(config_name: str, words: Words, shared: Container[str] = ()) -> DictConfig:
+    """The configuration of the words; of the keys `shared` by some points of a sweep alone, those that it has."""
     config = deepcopy(_base(config_name, tuple(words.groups.items()), words.hydra))
     with open_dict(config):
         del config["hydra"]
-    for override in words.values.values():
-        _assign(config, config_name, override)
+    for key, override in words.values.items():
+        if key not in shared or _schema_with(config, key) is not None:
+            _assign(config, config_name, override)
     if "plugins" in config and (named := named_in_environment()):
         config.plugins = list(dict.fromkeys([*named, *config.plugins]))
     return config
@@ -317,9 +346,10 @@ def _checked(config: DictConfig) -> Any:
 def _assign(config: DictConfig, config_name: str, override: Override) -> None:
     key, line = override.key_or_group, override.input_line
     parent_key, _, name = key.rpartition(".")
+    schema = _schema_with(config, key)
+    if schema is None:
+        raise ConfigError(f"{line}: {_no_such_key(key, config, config_name)}")
     parent = _select(config, parent_key)
-    if not isinstance(parent, DictConfig) or name not in list(parent.keys()):
-        raise ConfigError(f"{line}: no such key{_nearest_key(key, config, config_name)}")
     if isinstance(parent._get_node(name), DictConfig):
         inside = ", ".join(f"{key}.{leaf}" for leaf in leaf_keys(parent[name]))
         raise ConfigError(f"{line}: {key} is a group of settings, not a value; its keys are {inside}")
@@ -327,14 +357,22 @@ def _assign(config: DictConfig, config_name: str, override: Override) -> None:
         raise ConfigError(
             f"{line}: the name follows from the choice; write {parent_key}={override.get_value_element_as_str()}"
         )
-    schema, value = OmegaConf.get_type(parent), override.value()
-    assert schema is not None, f"{parent_key} has no schema"
+    value = override.value()
     try:
         if takes_truth(schema, name) and not isinstance(value, bool):
             raise ValidationError("OmegaConf would take any number for a truth value")
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException:
         raise ConfigError(f"{line}: must be {allowed_text(schema, name)}") from None
+
+
+def _schema_with(config: DictConfig, key: str) -> type | None:
+    """The dataclass that has this dotted key; None where the configuration has no such key."""
+    parent_key, _, name = key.rpartition(".")
+    parent = _select(config, parent_key)
+    if not isinstance(parent, DictConfig) or name not in list(parent.keys()):
+        return None
+    return OmegaConf.get_type(parent)
 
 
 def _select(config: DictConfig, key: str) -> Any:
@@ -344,6 +382,17 @@ def _select(config: DictConfig, key: str) -> Any:
         return OmegaConf.select(config, key)
     except OmegaConfBaseException:
         return None
+
+
+def _no_such_key(key: str, config: DictConfig, config_name: str) -> str:
+    """Which choices of its group have the key, or the closest key there is."""
+    group, _, name = key.rpartition(".")
+    schemas = GROUPS.get(group, {}).items()
+    owners = sorted(choice for choice, schema in schemas if name in {item.name for item in fields(schema)})
+    if owners:
+        have = f"{', '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+        return f"{group}={config[group].name} has no such setting; {have}"
+    return f"no such key{_nearest_key(key, config, config_name)}"
 
 
 def _nearest_key(key: str, config: DictConfig, config_name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from upsample_lab.cli.compose import compose_unchecked, groups_of
-from upsample_lab.settings import OWN_HELP, allowed_text, choices, config_dirs, rule_of, variants
+from upsample_lab.settings import GROUPS, allowed_text, choices, config_dirs, rule_of, variants, without_default
 
 GROUP_HELP = {
     "task": "what goes in, what is wanted, and how it is judged",
@@ -39,8 +39,9 @@ def help_page(config_name: str, usage: str, words: list[str]) -> str:
 
 def describe_choice(group: str, choice: str) -> str:
     """The one-line comment at the head of `configs/<group>/<choice>.yaml`, or what a plugin says of its part."""
-    if (group, choice) in OWN_HELP:
-        return OWN_HELP[group, choice]
+    schema = GROUPS.get(group, {}).get(choice)
+    if schema is not None and not without_default(schema):
+        return schema.__doc__ or ""
     files = (folder / group / f"{choice}.yaml" for folder in config_dirs())
     lines = next(file for file in files if file.is_file()).read_text(encoding="utf-8").splitlines()
     comments = [line[2:].strip() for line in lines if line.startswith("# ") and not line.startswith("# @")]
@@ -58,12 +59,12 @@ def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     assert schema is not None
     for item in dataclasses.fields(schema):
         rule = rule_of(schema, item.name)
-        if rule is not None or item.name in getattr(schema, "own_names", ()):
+        if isinstance(node := config._get_node(item.name), DictConfig):
+            yield from _keys(node, f"{prefix}{item.name}.")
+        elif rule is not None or item.name != "name":  # which is the choice itself
             shown = f"{prefix}{item.name}={_shown(config, item.name)}"
             meaning = f"{rule.help} " if rule is not None else ""
             yield f"  {shown:<36} {meaning}({allowed_text(schema, item.name)})"
-        elif isinstance(node := config._get_node(item.name), DictConfig):
-            yield from _keys(node, f"{prefix}{item.name}.")
 
 
 def _shown(config: DictConfig, name: str) -> str:

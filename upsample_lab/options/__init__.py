@@ -30,6 +30,7 @@ from upsample_lab.options import (
 from upsample_lab.settings import GROUPS, option_values
 
 __all__ = [
+    "RETIRED",
     "compare",
     "conv",
     "data",
@@ -44,6 +45,10 @@ __all__ = [
     "trainer",
     "upsample",
 ]
+
+RETIRED = {"upsample": ("fold",), "data": ("fallback",)}
+"""Settings that every choice of a group had once, and that those where they did nothing have lost: the `config.yaml` of
+an older run still has them. They decided no result."""
 
 
 def load_option(group: str, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from omegaconf import MISSING
@@ -17,18 +17,23 @@ class DataOptions:
     name: str = MISSING
     limit: int | None = setting("train on the first n images only; null for all", low=1)
     validation_count: int = setting("images taken from the end of the training set for validation", low=1)
+
+
+@dataclass
+class DownloadedData(DataOptions):
     fallback: str | None = setting(
         "dataset to use when this one is neither on disk nor downloadable; null stops",
         choices=("glyphs",),
         identity=False,
     )
-
-
-@dataclass
-class DownloadedData(DataOptions):
     root: str = setting("folder of the datasets, $UPSAMPLE_LAB_DATA or data/", identity=False, is_path=True)
     mirrors: list[str] = setting("addresses to download from, tried in order", identity=False)
     timeout_sec: float = setting("seconds after which a silent mirror is given up", above=0, identity=False)
+
+
+def without_fallback(data: DataOptions) -> DataOptions:
+    """The same dataset, that nothing takes the place of."""
+    return replace(data, fallback=None) if isinstance(data, DownloadedData) else data
 
 
 @option("data", "mnist")

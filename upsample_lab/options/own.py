@@ -9,19 +9,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
-
 from upsample_lab.options.data import DataOptions
 from upsample_lab.options.model import ModelOptions
 from upsample_lab.options.task import TaskOptions
 from upsample_lab.options.upsample import UpsampleOptions
-from upsample_lab.settings import OWN_HELP, OWN_VALUES, ConfigError, option
+from upsample_lab.settings import ConfigError, option, without_default
 
 OWN_OPTIONS: dict[str, tuple[type, dict[str, Any]]] = {
     "task": (TaskOptions, {}),
-    "upsample": (UpsampleOptions, {"fold": "auto"}),
-    "data": (DataOptions, {"limit": None, "validation_count": 256, "fallback": None}),
+    "upsample": (UpsampleOptions, {}),
+    "data": (DataOptions, {"limit": None, "validation_count": 256}),
     "model": (
         ModelOptions,
         {"widths": [32, 64], "latent_channels": 4, "scale": 2, "activation": "relu", "output": "sigmoid"},
@@ -38,7 +35,8 @@ class NoOptions:
 def adopt_option(
     group: str, name: str, options: type | None, help: str, module: str, constants: dict[str, Any]
 ) -> None:
-    """Make a plain dataclass with defaults the schema and the values of `group=name`, as a file and an entry here do.
+    """Make a plain dataclass with defaults the options of `group=name`, as `option` does: with what those of the group
+    have in common, and `help` for its docstring.
 
     Raises `ConfigError` where it is no dataclass, or a field has no default.
     """
@@ -46,14 +44,14 @@ def adopt_option(
     own = NoOptions if options is None else options
     if not (isinstance(own, type) and dataclasses.is_dataclass(own)):
         raise ConfigError(f"register({group!r}, {name!r}): options must be a dataclass, got {options!r}")
-    missing = [item.name for item in dataclasses.fields(own) if _has_no_default(item)]
-    if missing:
+    if missing := without_default(own):
         raise ConfigError(f"register({group!r}, {name!r}): the option {missing[0]} has no default")
     own_names = frozenset(item.name for item in dataclasses.fields(own))
     if group == "data" and not {"image_size", "channels"} <= {*own_names, *constants}:
         raise ConfigError(f"register('data', {name!r}): its class or its options must say image_size and channels")
     body: dict[str, Any] = {
         "__module__": module,
+        "__doc__": help,
         "__annotations__": {"name": "str"},
         "name": name,
         "own_names": own_names,
@@ -67,11 +65,3 @@ def adopt_option(
     derived: type = dataclass(type(f"_{group}_{name}", bases, body))
     setattr(sys.modules[module], derived.__name__, derived)  # so that a sweep's workers can unpickle it
     option(group, name)(derived)
-    ConfigStore.instance().store(group=group, name=name, node=derived, provider=module)
-    made: Any = derived()
-    OWN_VALUES.setdefault(group, {})[name] = {item.name: getattr(made, item.name) for item in dataclasses.fields(made)}
-    OWN_HELP[group, name] = help
-
-
-def _has_no_default(item: dataclasses.Field[Any]) -> bool:
-    return item.default in (dataclasses.MISSING, MISSING) and item.default_factory is dataclasses.MISSING

@@ -23,28 +23,30 @@ from upsample_lab.settings import (
 
 @dataclass
 class UpsampleOptions:
-    """What every upsampler's options have in common: the name in the registry, and how a resize is computed."""
+    """What every upsampler's options have in common: the name in the registry."""
 
     name: str = MISSING
-    fold: str = setting(
-        "compute a fixed resize and its convolution in one: auto where measured to be faster, always where exact; the "
-        "other layers have nothing to fold, and take the key all the same",
-        choices=("auto", "never", "always"),
-        identity=False,
-    )
-
-    def check(self) -> None:
-        """Raise `ConfigError` if options that are each allowed do not go together."""
 
     def check_stage(self, in_channels: int, out_channels: int, scale: int) -> None:
         """Raise `ConfigError` if a stage with these channels and this scale cannot have these options."""
 
 
 @dataclass
-class ResizeOptions(UpsampleOptions):
-    """A fixed resize, and the convolution that learns."""
+class FoldableOptions(UpsampleOptions):
+    """A fixed resize and the convolution that learns, which can be computed in one (`upsamplers/_fold.py`)."""
 
     kernel_size: int = setting("side of the convolution's kernel in pixels", low=1, high=9, odd=True)
+    fold: str = setting(
+        "compute the resize and its convolution in one: auto where measured to be faster, always where exact",
+        choices=("auto", "never", "always"),
+        identity=False,
+    )
+
+
+@dataclass
+class ResizeOptions(FoldableOptions):
+    """A resize that may come before the convolution or after it."""
+
     order: str = setting(
         "whether the image is resized before the convolution, or after it at 1/s² of the cost",
         choices=("resize_first", "conv_first"),
@@ -83,9 +85,7 @@ class FourierOptions(ResizeOptions):
 
 @option("upsample", "bilinear_additive")
 @dataclass
-class BilinearAdditiveOptions(UpsampleOptions):
-    kernel_size: int = setting("side of the convolution's kernel in pixels", low=1, high=9, odd=True)
-
+class BilinearAdditiveOptions(FoldableOptions):
     def check_stage(self, in_channels: int, out_channels: int, scale: int) -> None:
         if in_channels % out_channels:
             raise ConfigError(
@@ -177,5 +177,4 @@ def upsample_options(name: str, given: dict[str, Any]) -> UpsampleOptions:
             raise ConfigError(f"upsample.{key}={value!r}: must be {allowed_text(cls, key)}")
         check_leaf(f"upsample.{key}", cls, key, value)
     options: UpsampleOptions = cls(name=name, **{**values, **given})
-    options.check()
     return options

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from upsample_lab.config import TrainConfig
+from upsample_lab.options import RETIRED
 from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.options.trainer import ExperimentOptions, RunOptions
 from upsample_lab.settings import GROUPS, Rule, option_values, rule_of
@@ -77,10 +78,11 @@ def _rules(group: str, choice: str) -> Mapping[str, Rule]:
     """The rules of the settings of a group's choice, by name; the group "" is the configuration's top level."""
     single: dict[str, type] = {"": TrainConfig, "experiment": ExperimentOptions, "run": RunOptions}
     schema = single.get(group) or GROUPS.get(group, {}).get(choice)
-    if schema is None:
-        return {}
-    names = schema.__dataclass_fields__  # type: ignore[attr-defined]
-    return {name: rule for name in names if (rule := rule_of(schema, name)) is not None}
+    rules = {name: Rule("no setting any more", identity=False) for name in RETIRED.get(group, ())}
+    if schema is not None:
+        named = ((item.name, rule_of(schema, item.name)) for item in dataclasses.fields(schema))
+        rules |= {name: rule for name, rule in named if rule is not None}
+    return rules
 
 
 def identity(config: TrainConfig) -> dict[str, Any]:

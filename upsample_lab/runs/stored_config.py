@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from upsample_lab.called import call
 from upsample_lab.config import TrainConfig, check_values
+from upsample_lab.options import RETIRED
 from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.settings import GROUPS, ConfigError, option_values
 
@@ -23,7 +24,7 @@ MALFORMED = (KeyError, TypeError, AttributeError, ValueError, RecursionError, OS
 def read_train_config(path: Path) -> TrainConfig:
     """The configuration that a run directory's `config.yaml` holds, checked. Raises `ConfigError` with one line.
 
-    A setting that did not exist when the run was made has its default.
+    A setting that did not exist when the run was made has its default; one that its choice has lost is left out.
     """
     try:
         values: Any = _plain_values(path)
@@ -33,6 +34,9 @@ def read_train_config(path: Path) -> TrainConfig:
         _refuse_unknown(path, names, plugins)
         schema = TrainConfig(**{group: GROUPS[group][name]() for group, name in names.items()})
         defaults = {group: option_values(group, name) for group, name in names.items()}
+        for group, known in defaults.items():
+            for key in set(RETIRED.get(group, ())) - known.keys():
+                values[group].pop(key, None)
         given = {**defaults, "plugins": plugins}
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), given, values))
     except ConfigError:

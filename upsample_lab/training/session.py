@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from upsample_lab.config import TrainConfig, check_values
 from upsample_lab.options import load_option
+from upsample_lab.options.data import without_fallback
 from upsample_lab.options.task import DEFAULT_TASK
 from upsample_lab.runs.data_files import files_digest
 from upsample_lab.runs.directory import (
@@ -172,7 +173,7 @@ def _assemble(config: TrainConfig, world: World) -> Training:
         use_threads(config.trainer.threads)
         where = Where(choose_device(world.device(config.trainer.device)), MEMORY_FORMATS[config.trainer.memory_format])
         if not world.is_writer:  # on another machine the files may be missing still
-            prepare(dataclasses.replace(config.data, fallback=None))
+            prepare(without_fallback(config.data))
         images = load_images(config.data)
         world.check(config.trainer, len(images.train))
         return build(config, images, where, world)

@@ -18,6 +18,7 @@ from typing import Any
 from upsample_lab.options.upsample import upsample_options
 from upsample_lab.registry import PARTS, made
 from upsample_lab.settings import ConfigError
+from upsample_lab.upsamplers._fold import Foldable
 from upsample_lab.upsamplers.base import Algorithms, Upsampler
 
 __all__ = ["UPSAMPLERS", "Algorithms", "Upsampler", "build_upsampler", "upsampler_class"]
@@ -71,9 +72,11 @@ def build_upsampler(
     else:
         make: Callable[..., Upsampler] = UPSAMPLERS[name]
         values = dataclasses.asdict(chosen)
-        del values["name"], values["fold"]  # says how, not what: no constructor needs to know
+        del values["name"]
+        fold = values.pop("fold", "never")  # says how, not what: no constructor needs to know
         upsampler = make(**checked, algorithms=algorithms or Algorithms(), **values)
-    upsampler.fold = chosen.fold
+        if isinstance(upsampler, Foldable):
+            upsampler.fold = fold
     return upsampler
 
 

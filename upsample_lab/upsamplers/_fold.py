@@ -49,6 +49,7 @@ from upsample_lab.conv import (
 from upsample_lab.resize import nearest_matrix, remembered
 from upsample_lab.upsamplers._filter import as_interpolation, convolve_filtered
 from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
+from upsample_lab.upsamplers.base import Upsampler
 
 FORMS = ("definition", "kernel", "taps", "filter")
 
@@ -71,6 +72,15 @@ FORMS = ("definition", "kernel", "taps", "filter")
 FOLDED_WEIGHT = 1.15
 FILTER_PASS, FILTER_TAP = 50.0, 4.0
 NCHW_FILTER_WEIGHT = 2.0
+
+
+class Foldable(Upsampler):
+    """An upsampler with a fixed resize before a convolution; `fold` is `upsample.fold`: whether both are one map.
+
+    The definition is what a class that is called directly computes.
+    """
+
+    fold: str = "never"
 
 
 class Resize(NamedTuple):

@@ -8,12 +8,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from upsample_lab.conv import Conv2d
-from upsample_lab.upsamplers._fold import Resize, resize_then_convolve
+from upsample_lab.upsamplers._fold import Foldable, Resize, resize_then_convolve
 from upsample_lab.upsamplers._tools import of_batches
-from upsample_lab.upsamplers.base import Algorithms, Upsampler
+from upsample_lab.upsamplers.base import Algorithms
 
 
-class ResizeConvolution(Upsampler):
+class ResizeConvolution(Foldable):
     """`[N, C_in, H, W] -> [N, C_out, s·H, s·W]`: `Conv_k(Resize_s(x))`, or `Resize_s(Conv_k(x))`.
 
     The convolution is of odd size k with zero padding k//2 and a bias. Before the resize (`order="conv_first"`) it

@@ -41,14 +41,10 @@ class Upsampler(nn.Module):
     macs_per_pixel_formula   multiply-accumulates for one output pixel, all channels, mean over the phases, away from
                              borders, of the definition; an instance replaces it where its options change it
 
-    An instance has `fold`, of `upsample.fold`: whether a fixed resize is computed together with its convolution. The
-    layers that have one heed it (`_fold.py`), and the definition is what a class that is called directly computes.
-
     Formulas use the names that `symbols` gives: `C_in`, `C_out`, `s`, `k`, …, and `H`, `W` for the input's size.
     """
 
     needs_guide: ClassVar[bool] = False
-    fold: str = "never"
     equation: ClassVar[str]
     source: ClassVar[str]
     linear: ClassVar[bool]

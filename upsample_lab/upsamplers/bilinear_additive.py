@@ -8,12 +8,12 @@ from torch import Tensor
 
 from upsample_lab.conv import Conv2d
 from upsample_lab.resize import KERNELS, interpolation_matrix, resize
-from upsample_lab.upsamplers._fold import Resize, resize_then_convolve
+from upsample_lab.upsamplers._fold import Foldable, Resize, resize_then_convolve
 from upsample_lab.upsamplers._tools import of_batches
-from upsample_lab.upsamplers.base import Algorithms, Upsampler
+from upsample_lab.upsamplers.base import Algorithms
 
 
-class BilinearAdditive(Upsampler):
+class BilinearAdditive(Foldable):
     """`[N, g·C_out, H, W] -> [N, C_out, s·H, s·W]`: `y = Conv_k(u)`, `u[c] = Σ_{j<g} Bilinear_s(x[g·c + j])`.
 
     The sums make fewer channels without a weight, so the convolution costs 1/g of the one after a plain resize.
