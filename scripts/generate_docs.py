@@ -1,4 +1,4 @@
-"""Write what the documentation shows of the code: docs/upsamplers.md, and the table in docs/passport.md.
+"""Write what the documentation shows of the code: docs/upsamplers.md, and the tables in docs/passport.md and export.md.
 
 python scripts/generate_docs.py              the pages; the tests ask for it when one is stale
 python scripts/generate_docs.py --pictures   docs/images/passport-*.png too, which show times: about a minute
@@ -8,6 +8,7 @@ import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from upsample_lab.cli.main import OneLineParser, guarded
 
@@ -26,12 +27,28 @@ def passport_page(page: str) -> str:
     """docs/passport.md with its table of the registry measured again."""
     from upsample_lab.passport.docs import registry_table
 
+    return _with_table(page, registry_table())
+
+
+def export_page(page: str) -> str:
+    """docs/export.md with its table of what each layer is exported to."""
+    from upsample_lab.export import registry_table
+
+    with TemporaryDirectory() as folder:
+        return _with_table(page, registry_table(Path(folder)))
+
+
+def _with_table(page: str, table: str) -> str:
     begin, end = REGISTRY
     before, rest = page.split(begin)
-    return f"{before}{begin}\n{registry_table()}\n{end}{rest.split(end)[1]}"
+    return f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
 
-PAGES: dict[str, Callable[[str], str]] = {"upsamplers.md": upsamplers_page, "passport.md": passport_page}
+PAGES: dict[str, Callable[[str], str]] = {
+    "upsamplers.md": upsamplers_page,
+    "passport.md": passport_page,
+    "export.md": export_page,
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -135,6 +135,21 @@ def test_a_weight_that_a_parametrization_makes() -> None:
         assert flat_variation(cured) < 1e-13
 
 
+def test_a_model_with_parametrizations_of_its_own_stays_as_it_is() -> None:
+    """torch keeps them in the class of a module, and gives a copy the same class."""
+    torch.manual_seed(0)
+    conv = parametrizations.weight_norm(nn.Conv2d(4, 12, 3))
+    model = nn.Sequential(conv, nn.PixelShuffle(2)).double()
+    x = torch.randn(1, 4, 6, 6, dtype=torch.float64)
+    before = model(x)
+    cured = balance(model, parametrize=True)  # of the bias too
+    torch.testing.assert_close(model(x), before)
+    for name in ("weight", "bias"):
+        parametrize.remove_parametrizations(cured[0], name)
+    torch.testing.assert_close(model(x), before)
+    assert flat_variation(cured) < 1e-13
+
+
 BAD: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     r"'up2': must be one of up1, shuffle, :conv_transpose2d#1; did you mean up1\?": (
         decoder(),

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from upsample_lab.doctor.calls import Inputs, run_watched
 from upsample_lab.passport.watching import strided_tensors
@@ -105,10 +106,15 @@ def copied(model: nn.Module, what: str) -> nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     try:
-        return copy.deepcopy(model, computed)
+        copied_model = copy.deepcopy(model, computed)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"{what}: the model cannot be copied: {reason}") from error
+    for part in copied_model.modules():
+        if is_parametrized(part):  # torch lets the copy share its class, and what is done to the one to the other
+            kind = type(part)
+            part.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+    return copied_model
 
 
 def picked(
