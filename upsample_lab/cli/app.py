@@ -16,6 +16,7 @@ COMMANDS = {  # each is `main(words)` of the module of its name in cli/commands/
     "compare": "compare the runs of an experiment: a verdict with its error bar, and a report",
     "passport": "measure an upsampler alone, or those of a finished run",
     "diagnose": "find which layer of a model makes the checkerboard in its images",
+    "scan": "look for patterns of a fixed period in a folder of images",
     "explain": "derive the transposed convolution with symbols, or plan a decoder's sizes",
     "benchmark": "measure speed",
 }

@@ -7,8 +7,10 @@
    An image that has the right size already is not touched.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,6 +24,9 @@ FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF")
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
+T = TypeVar("T")
+
+
 class UnusableImageError(Exception):
     """A file cannot be used as an image; the message says why in a few words."""
 
@@ -33,15 +38,29 @@ def decode(path: Path, size: int, channels: int) -> tuple[np.ndarray, bool]:
         UnusableImageError: the file is empty, damaged, no image, too large (Pillow's limit against decompression
             bombs), or of a mode without a defined range (floating point).
     """
+
+    def read(image: Image.Image) -> tuple[np.ndarray, bool]:
+        enlarged = min(image.size) < size
+        image.draft(None, (2 * size, 2 * size))  # JPEG: decode large photographs at a fraction of their size
+        upright = _upright(image)
+        return np.asarray(_to_mode(_middle_square(upright, size), channels)), enlarged
+
+    pixels, enlarged = read_image(path, read)
+    return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), enlarged
+
+
+def read_image(path: Path, read: Callable[[Image.Image], T]) -> T:
+    """What `read` makes of the opened file.
+
+    Raises:
+        UnusableImageError: as `decode`, whatever `read` or a decoder raises.
+    """
     try:
         if path.stat().st_size == 0:
             raise UnusableImageError("empty file")
         with Image.open(path, formats=_formats()) as image:
             _refuse_bomb(image)
-            enlarged = min(image.size) < size
-            image.draft(None, (2 * size, 2 * size))  # JPEG: decode large photographs at a fraction of their size
-            upright = _upright(image)
-            fitted = _to_mode(_middle_square(upright, size), channels)
+            return read(image)
     except UnusableImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -50,8 +69,12 @@ def decode(path: Path, size: int, channels: int) -> tuple[np.ndarray, bool]:
         raise UnusableImageError("not an image of a known format") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise UnusableImageError(_in_few_words(error)) from error
-    pixels = np.asarray(fitted)
-    return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), enlarged
+
+
+def whole(image: Image.Image) -> np.ndarray:
+    """All pixels as they lie in the file, uint8 `[H, W, 3]` or, of a grey image, `[H, W]`."""
+    expanded = _expand(image)
+    return np.asarray(expanded if expanded.mode == "L" else expanded.convert("RGB"))
 
 
 @cache

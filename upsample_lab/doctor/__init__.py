@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from upsample_lab.doctor.balancing import balance
     from upsample_lab.doctor.diagnosis import Diagnosis, assert_clean, diagnose
+    from upsample_lab.doctor.scanning import scan
     from upsample_lab.doctor.sites import Site, find_sites
     from upsample_lab.doctor.surgery import changes
     from upsample_lab.doctor.swapping import swap
 
-__all__ = ["Diagnosis", "Site", "assert_clean", "balance", "changes", "diagnose", "find_sites", "swap"]
+__all__ = ["Diagnosis", "Site", "assert_clean", "balance", "changes", "diagnose", "find_sites", "scan", "swap"]
 
 _HOMES = {
     "Diagnosis": "diagnosis",
@@ -27,6 +28,7 @@ _HOMES = {
     "changes": "surgery",
     "diagnose": "diagnosis",
     "find_sites": "sites",
+    "scan": "scanning",
     "swap": "swapping",
 }
 

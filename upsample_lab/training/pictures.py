@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn import functional as F
 
 from upsample_lab.catalogue import GREYS
 
@@ -33,7 +34,10 @@ def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
 
 
 def pattern_grid(
-    rows: Mapping[str, Tensor | np.ndarray], heads: Sequence[str] = (), factor: int | None = None
+    rows: Mapping[str, Tensor | np.ndarray],
+    heads: Sequence[str] = (),
+    factor: int | None = None,
+    window_px: int | None = None,
 ) -> np.ndarray:
     """Images of which each ought to be flat, as they are and with their contrast stretched: two labelled rows for each.
 
@@ -43,15 +47,16 @@ def pattern_grid(
         heads: what is written above each column.
         factor: a stretched image is its difference from each channel's own mean times this, on middle grey: one factor
             for all, so that they can be compared by eye, and written beside them. None: `stretch_factor`.
+        window_px: where the images show something, the mean is that of a window of so many pixels around each.
 
     Returns uint8 `[H', W', 3]`. Pixels are enlarged by repetition, so that what is seen of a checkerboard is its own.
     """
     images = {label: torch.as_tensor(row).detach().float().cpu() for label, row in rows.items()}
     if factor is None:
-        factor = stretch_factor(images.values())
+        factor = stretch_factor(images.values(), window_px)
     strips = []
     for label, row in images.items():
-        stretched = (0.5 + factor * deviation(row)).clamp(0, 1)
+        stretched = (0.5 + factor * deviation(row, window_px)).clamp(0, 1)
         true = _strip(row.clamp(0, 1), PATTERN_PX)
         strips += [_labelled(label, true), _labelled(f"{label}\nx{factor}", _strip(stretched, PATTERN_PX))]
     picture = np.concatenate(strips)
@@ -71,18 +76,22 @@ def flat_window_picture(target: Tensor, output: Tensor, rms_levels: Tensor, **_:
     return pattern_grid({"input": target, "output": output}, heads)
 
 
-def deviation(images: Tensor) -> Tensor:
-    """`[N, C, H, W]` less each image's and channel's own mean."""
+def deviation(images: Tensor, window_px: int | None = None) -> Tensor:
+    """`[N, C, H, W]` less each image's and channel's own mean, or that of a window around each pixel."""
+    if window_px is not None:
+        before = window_px // 2
+        padding = (before, window_px - 1 - before) * 2
+        return images - F.avg_pool2d(F.pad(images, padding, mode="replicate"), window_px, stride=1)
     return images - images.mean(dim=(-2, -1), keepdim=True)
 
 
-def stretch_factor(images: Iterable[Tensor]) -> int:
+def stretch_factor(images: Iterable[Tensor], window_px: int | None = None) -> int:
     """How far contrast can be stretched before the strongest deviation from its mean leaves the range.
 
     One of 1, 2, 5, 10 … 1000: at the last one a twentieth of a grey level is a fifth of the range, and what is fainter
     is left as faint as it is.
     """
-    largest = max(float(deviation(each).abs().max()) for each in images)
+    largest = max(float(deviation(each, window_px).abs().max()) for each in images)
     return max((factor for factor in STRETCHES if factor * largest <= 0.5), default=1)
 
 
