@@ -1,15 +1,16 @@
-"""What several tests share: the scripts as modules, and a training small enough for every test."""
+"""What several tests share: the tiers, the scripts as modules, a training small enough for every test."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from filelock import FileLock
 
 from upsample_lab.cli.app import COMMANDS
 
@@ -25,10 +26,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
 
+TIERS = {
+    "unit": "the rest: computes in this process, in a moment",
+    "run": "trains, runs whole commands, compiles or exports, in this process",
+    "process": "starts processes: kills, launchers, fresh interpreters",
+    "browser": "looks at a page in a Chromium",
+}
+APART = "not (slurm or ray or broken_off or aot)"  # minutes each, two of them need root: only where they are asked for
+
 TINY = (
     "data=glyphs",
     "data.train_count=200",
-    "data.test_count=32",
+    "data.test_count=40",
     "data.validation_count=32",
     "model.widths=[4,8]",
     "trainer.batch_size=16",
@@ -61,3 +70,46 @@ def train(tmp_path: Path) -> Callable[..., int]:
         return guarded(lambda: main([*TINY, f"output_root={tmp_path / 'out'}", *words]))
 
     return run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Plain `pytest` runs the tier `unit`; named files and folders run whole, whatever their tier."""
+    for tier, meaning in TIERS.items():
+        config.addinivalue_line("markers", f"{tier}: {meaning}")
+    if not config.option.markexpr:
+        named = config.args_source is pytest.Config.ArgsSource.ARGS
+        config.option.markexpr = APART if named else "unit"
+
+
+def tiers_of(item: pytest.Item) -> set[str]:
+    return {mark.name for mark in item.iter_markers()} & TIERS.keys()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What names no tier is `run` where it trains by one of the fixtures below, else `unit`. Before marks choose."""
+    for item in items:
+        if not tiers_of(item):
+            item.add_marker("run" if {"train", "finished_run"} & set(getattr(item, "fixturenames", ())) else "unit")
+    several = [item.nodeid for item in items if len(tiers_of(item)) > 1]
+    if several:
+        raise pytest.UsageError(f"these tests have more than one tier: {', '.join(several)}")
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A complete run of the tiny training, made once for all tests of all workers. To look at: who writes copies it."""
+    from upsample_lab.cli.main import guarded
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with FileLock(f"{shared}.lock"):  # who comes second finds it complete, and trains nothing
+        assert guarded(lambda: load_script("train").main([*TINY, f"output_root={shared}"])) == 0
+    (run,) = (path for path in (shared / "default").iterdir() if path.is_dir())
+    before = written_at(run)
+    yield run
+    assert written_at(run) == before, "a test wrote into the run that all share"
+
+
+def written_at(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}

@@ -22,7 +22,7 @@ pytest.importorskip("onnxruntime")
 OPEN = ("batch", 8, "height", "width")
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_every_layer_as_onnx_and_the_page_that_shows_it(tmp_path: Path) -> None:
     """Making the table exports each of them and has onnxruntime compare three sizes: a difference would raise."""
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
@@ -116,6 +116,7 @@ def test_a_program_of_torch_export(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "layer.pt2"]
 
 
+@pytest.mark.process
 @pytest.mark.aot
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 @pytest.mark.parametrize("name", UPSAMPLERS)

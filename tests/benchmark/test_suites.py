@@ -20,6 +20,7 @@ WITHIN_A_PROCESS = {  # suite: what makes it small
 }
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("suite", WITHIN_A_PROCESS)
 def test_a_quick_run_measures_all_of_it(suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [tmp_path / "table.json", tmp_path / "table.md"]

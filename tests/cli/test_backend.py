@@ -40,11 +40,13 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 @pytest.mark.skipif(find_spec("matplotlib_inline") is not None, reason="matplotlib finds the notebook's backend")
 def test_matplotlib_itself_cannot_be_imported_so(tmp_path: Path) -> None:
     assert run(tmp_path, "-c", "import matplotlib").returncode != 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_draw_without_the_backend_of_a_notebook(tmp_path: Path, command: str) -> None:
     first, *words = COMMANDS[command]
@@ -53,6 +55,7 @@ def test_commands_draw_without_the_backend_of_a_notebook(tmp_path: Path, command
     assert list(tmp_path.rglob("*.png"))
 
 
+@pytest.mark.process
 def test_no_script_loads_matplotlib_before_the_backend_is_chosen(tmp_path: Path) -> None:
     scripts = sorted(str(path) for path in (ROOT / "scripts").glob("*.py"))
     code = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path, run_name='imported')\n"

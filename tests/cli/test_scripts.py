@@ -44,6 +44,7 @@ def test_threads_wait_for_less_unless_told_how_to(given: dict[str, str], expecte
     assert given == expected
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_answers_without_torch(tmp_path: Path, script: str, flag: str) -> None:
@@ -53,6 +54,7 @@ def test_help_answers_without_torch(tmp_path: Path, script: str, flag: str) -> N
     assert answer.stderr == "no torch\n"
 
 
+@pytest.mark.process
 def test_help_lists_every_group_and_choice(tmp_path: Path) -> None:
     from upsample_lab.cli.compose import groups_of
     from upsample_lab.settings import choices
@@ -66,10 +68,12 @@ def test_help_lists_every_group_and_choice(tmp_path: Path) -> None:
         assert key in page
 
 
+@pytest.mark.process
 def test_help_shows_the_keys_of_the_chosen_option(tmp_path: Path) -> None:
     assert "optim.momentum=" in call(tmp_path, "train", "optim=sgd", "--help").stdout
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("script", "words"),
     [
@@ -92,12 +96,14 @@ def test_mistakes_end_in_one_line(tmp_path: Path, script: str, words: list[str])
     assert list(tmp_path.iterdir()) == [], "something was left behind"
 
 
+@pytest.mark.process
 def test_a_run_directory_that_is_none(tmp_path: Path) -> None:
     answer = call(tmp_path, "evaluate", f"run={tmp_path}")
     assert answer.returncode == 2
     assert "config.yaml: no such file" in answer.stderr.splitlines()[0]
 
 
+@pytest.mark.process
 def test_a_sweep_in_a_process_of_its_own(tmp_path: Path) -> None:
     words = [*TINY, "trainer.max_steps=1", "upsample=deconv,nearest", "seed=0,1", "output_root=meine Läufe"]
     answer = call(tmp_path, "train", "-m", *words)
@@ -110,6 +116,7 @@ def test_a_sweep_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert files == ["multirun.yaml"], "no log of Hydra's"
 
 
+@pytest.mark.process
 def test_configuration_can_be_printed(tmp_path: Path) -> None:
     answer = call(tmp_path, "train", "upsample=nearest", "--cfg", "job")
     assert answer.returncode == 0
@@ -117,6 +124,7 @@ def test_configuration_can_be_printed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_a_mistake_in_a_printed_configuration_is_told_the_same_way(tmp_path: Path) -> None:
     answer = call(tmp_path, "train", "upsample=decnv", "--cfg", "job")
     assert answer.returncode == 2

@@ -63,6 +63,7 @@ def test_bad_input_ends_in_one_line_and_status_2(words: list[str], message: str,
     assert printed.err.count("\n") == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -85,6 +86,7 @@ def test_answers_without_torch(words: list[str], status: int, tmp_path: Path) ->
     assert result.returncode == status, result.stderr
 
 
+@pytest.mark.process
 def test_script_is_the_command() -> None:
     result = subprocess.run(
         [sys.executable, "scripts/explain.py", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True

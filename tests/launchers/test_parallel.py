@@ -12,6 +12,8 @@ from tests.conftest import TINY
 from tests.launchers.conftest import StartSweep
 from tests.launchers.sweeping import BREAKABLE, Sweep, results, running, runs_in, status, wait_for
 
+pytestmark = pytest.mark.process
+
 pytest.importorskip("joblib", reason="needs the [parallel] extra")
 
 PARALLEL = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=2")

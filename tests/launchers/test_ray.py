@@ -18,7 +18,7 @@ from tests.launchers.conftest import StartSweep
 from tests.launchers.sweeping import wait_for
 
 pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs the [ray] extra")
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.ray]
 
 RAY = str(Path(sys.executable).with_name("ray"))
 HEAD, WORKER = "127.0.0.2", "127.0.0.3"  # Ray would replace 127.0.0.1 by the outer address

@@ -17,7 +17,7 @@ from tests.launchers.sweeping import BREAKABLE, results, resumed, running, runs_
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the [slurm] extra")
 pytest.importorskip("joblib", reason="needs the [parallel] extra")
-pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing())]
+pytestmark = [pytest.mark.process, pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing())]
 
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.timeout_min=30")
 PARALLEL = ("hydra/launcher=parallel", "hydra.launcher.n_jobs=2")

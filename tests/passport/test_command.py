@@ -130,6 +130,7 @@ def test_mistakes_name_the_key_and_what_is_allowed(word: str, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.process
 def test_mistakes_end_with_status_2_and_no_torch() -> None:
     code = (
         "import sys, runpy; sys.argv[1:] = ['scale=9']; status = 0\n"
@@ -142,6 +143,7 @@ def test_mistakes_end_with_status_2_and_no_torch() -> None:
     assert done.stderr == "error: scale=9: must be an integer from 2 to 4\n"
 
 
+@pytest.mark.process
 def test_help_names_every_setting() -> None:
     done = run_script("--help")
     assert done.returncode == 0

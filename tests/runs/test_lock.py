@@ -51,6 +51,7 @@ def test_the_holder_is_named_and_its_file_goes_with_it(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.process
 def test_the_actual_holder_is_named_not_a_dead_one(tmp_path: Path) -> None:
     """Between the lock and the first word of its holder, the file still names the process before."""
     with held(tmp_path):
@@ -59,6 +60,7 @@ def test_the_actual_holder_is_named_not_a_dead_one(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.process
 def test_a_dead_process_of_this_machine_is_followed_at_once(tmp_path: Path) -> None:
     plant(tmp_path, replace(Holder.this_process(), pid=a_dead_process()))
     said: list[str] = []
@@ -86,6 +88,7 @@ def test_without_a_kernel_lock_a_live_process_of_this_machine_is_refused(tmp_pat
         pass
 
 
+@pytest.mark.process
 def test_without_a_kernel_lock_a_dead_process_of_this_machine_is_followed(tmp_path: Path, no_kernel_lock: None) -> None:
     plant(tmp_path, replace(Holder.this_process(), pid=a_dead_process()))
     with held(tmp_path):
@@ -228,6 +231,7 @@ def test_a_link_out_of_the_output_root_is_refused(tmp_path: Path) -> None:
     open_run(compose_one("train", [f"output_root={tmp_path / 'other name'}"]))  # the root itself may be one
 
 
+@pytest.mark.process
 def test_the_name_of_a_process_that_was_killed_after_completion_is_cleared(
     train: Callable[..., int], tmp_path: Path
 ) -> None:

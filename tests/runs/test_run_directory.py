@@ -84,6 +84,7 @@ def test_status_of_nothing_is_no_state(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path).status() == {"state": None}
 
 
+@pytest.mark.process
 def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     with run.locked():

@@ -19,10 +19,8 @@ from upsample_lab.upsamplers import UPSAMPLERS
 Train = Callable[..., int]
 
 
-def test_a_run_keeps_the_figures_of_each_test_image(train: Train, tmp_path: Path) -> None:
-    assert train("data.test_count=40") == 0
-    (run,) = (path for path in (tmp_path / "out" / "default").iterdir() if path.is_dir())
-    kept = load_file(run / "test_images.safetensors")
+def test_a_run_keeps_the_figures_of_each_test_image(finished_run: Path) -> None:
+    kept = load_file(finished_run / "test_images.safetensors")
     assert {name: (array.shape, array.dtype.name) for name, array in kept.items()} == {
         "psnr_db": ((40,), "float32"),
         "ssim": ((40,), "float32"),
@@ -36,7 +34,7 @@ def test_a_run_keeps_the_figures_of_each_test_image(train: Train, tmp_path: Path
         "flat_window_place": ((4, 3), "int64"),
         "flat_window_rms_levels": ((4,), "float32"),
     }
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((finished_run / "summary.json").read_text())
     assert kept["psnr_db"].mean() == pytest.approx(summary["test/psnr_db"], rel=1e-6)
     assert kept["ssim"].mean() == pytest.approx(summary["test/ssim"], rel=1e-6)
     mse = kept["squared_error"].sum(axis=1) / kept["region_values"].sum(axis=1)

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from upsample_lab.runs.journal import TIMES, read_reports
 
+pytestmark = pytest.mark.process
+
 REPOSITORY = Path(__file__).parents[2]
 TINY = (
     "plugins=[toy_tasks]", "data=glyphs", "data.train_count=96", "data.test_count=32", "data.validation_count=16",

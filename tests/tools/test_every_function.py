@@ -291,6 +291,7 @@ for make in table.SUBJECTS.values():
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("tool", ["fake tensors", "vmap, images"])
 def test_a_tool_comes_first_in_a_fresh_process(tool: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

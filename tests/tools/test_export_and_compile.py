@@ -43,7 +43,7 @@ def case(name: str) -> tuple[nn.Module, Tensor]:
     return SUBJECTS[name]().eval(), torch.randn(2, 4, 10, 9)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_strict_export_gives_the_same(name: str) -> None:
     module, x = case(name)
@@ -51,7 +51,7 @@ def test_strict_export_gives_the_same(name: str) -> None:
     torch.testing.assert_close(exported(x), module(x))
 
 
-@pytest.mark.slow
+@pytest.mark.run
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_onnxruntime_gives_the_same(name: str, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
@@ -63,7 +63,7 @@ def test_onnxruntime_gives_the_same(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(torch.from_numpy(output), module(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 @pytest.mark.parametrize("name", ["conv custom", "transposed custom", "resize bilinear", "resize nearest"])
 def test_compile_gives_the_same_for_several_sizes(name: str) -> None:
     module, x = case(name)

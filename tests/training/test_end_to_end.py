@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,9 +76,8 @@ OF_A_PATTERN = (
 )
 
 
-def test_metric_names_stay(train: Train, tmp_path: Path) -> None:
-    assert train() == 0
-    lines = read_reports(only_run(tmp_path))
+def test_metric_names_stay(finished_run: Path) -> None:
+    lines = read_reports(finished_run)
     names = {name for line in lines for name in line}
     single = {f"{of}p{period}_rms_levels" for of in OF_A_PATTERN for period in (2, 4)}
     single |= {f"uniform/grey{grey}_rms_levels" for grey in (0, 64, 128, 192, 255)}
@@ -89,7 +89,7 @@ def test_metric_names_stay(train: Train, tmp_path: Path) -> None:
     }  # fmt: skip
     assert [line["step"] for line in lines if "train/loss" in line] == [4, 8, 12, 16, 20]
     assert [line["step"] for line in lines if "val/loss" in line] == [0, 10, 20]
-    accumulator = EventAccumulator(str(only_run(tmp_path)), size_guidance={"images": 0})
+    accumulator = EventAccumulator(str(finished_run), size_guidance={"images": 0})
     accumulator.Reload()
     tags = accumulator.Tags()
     assert set(tags["scalars"]) == names - {"step", "time_sec"}
@@ -116,9 +116,10 @@ def test_the_same_command_again_trains_nothing(
     assert "run.mode=fresh" in again
 
 
-def test_fresh_starts_beside_the_old_run_and_repeats_it_exactly(train: Train, tmp_path: Path) -> None:
-    assert train() == 0
-    first = only_run(tmp_path)
+def test_fresh_starts_beside_the_old_run_and_repeats_it_exactly(
+    train: Train, tmp_path: Path, finished_run: Path
+) -> None:
+    first = shutil.copytree(finished_run, tmp_path / "out" / "default" / finished_run.name)
     assert train("run.mode=fresh") == 0
     assert result(first.with_name(f"{first.name}-2")) == result(first)
 
@@ -169,9 +170,8 @@ class InterruptAt:
 @pytest.mark.parametrize("step", [1, 6, 10, 19])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    number: signal.Signals, step: int
+    number: signal.Signals, step: int, finished_run: Path,
 ) -> None:  # fmt: skip
-    assert train("experiment.name=whole") == 0
     with monkeypatch.context() as patch:
         InterruptAt(patch, step, number)
         assert train() == 128 + number
@@ -181,7 +181,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     assert "to go on: python scripts/train.py" in capsys.readouterr().err
     assert train() == 0
     assert f"resuming at step {step} of {STEPS}" in capsys.readouterr().err
-    assert result(run) == result(tmp_path / "out" / "whole" / run.name)
+    assert run.name == finished_run.name
+    assert result(run) == result(finished_run)
 
 
 KILLED = """
@@ -204,6 +205,7 @@ load_script("train").main(sys.argv[1:])
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("every", ["null", "4"])
 def test_a_killed_run_goes_on_from_its_last_checkpoint(train: Train, tmp_path: Path, every: str) -> None:
     """The process vanishes at step 15: no handler runs, the status still says running, the last save was at a
@@ -347,11 +349,10 @@ def test_missing_images_fall_back_only_where_asked(
     assert "name: glyphs" in (run / "config.yaml").read_text()
 
 
-def test_evaluation_repeats_the_summary(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_repeats_the_summary(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from upsample_lab.cli.commands.evaluate import evaluate_run
 
-    assert train() == 0
-    run = only_run(tmp_path)
+    run = shutil.copytree(finished_run, tmp_path / finished_run.name)
     summary = json.loads((run / "summary.json").read_text())
     figures, pictures = evaluate_run(EvaluateConfig(run=str(run), images="test", count=4, data_root=None, device="cpu"))
     names = [name for name in summary if name.startswith(("test/", "constant/", "uniform/"))]

@@ -6,6 +6,7 @@ import dataclasses
 import typing
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from upsample_lab.options import load_option
 from upsample_lab.runs.identity import digest, run_name
 from upsample_lab.settings import ConfigError, Rule, choices, rule_of
 from upsample_lab.training.loop import build
+
+pytestmark = pytest.mark.run
 
 EXAMPLES = 30
 LARGEST = 12  # of any size: a step has to be short

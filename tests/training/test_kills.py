@@ -16,6 +16,8 @@ from tests.training.results import result
 from tests.training.sittings import Moments, SittingServer, watch
 from upsample_lab.runs import checkpoint
 
+pytestmark = pytest.mark.process
+
 SHORT = (
     "data=glyphs",
     "data.train_count=64",

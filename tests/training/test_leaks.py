@@ -9,6 +9,8 @@ import pytest
 
 from tests.training.leaks import measure
 
+pytestmark = pytest.mark.run
+
 RUNS = 20
 GROWTH = 0.05  # of the resident memory; a run that stayed, its images and graph, has a megabyte and more
 

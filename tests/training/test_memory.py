@@ -9,6 +9,8 @@ import pytest
 
 from upsample_lab import device as memory
 
+pytestmark = pytest.mark.process
+
 FAULTS = """
 import resource, sys, torch
 from upsample_lab.device import keep_freed_memory

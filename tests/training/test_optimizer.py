@@ -108,6 +108,7 @@ def test_clipping_scales_all_gradients_together(max_norm: float | None) -> None:
     torch.testing.assert_close(after, before * min(1.0, (max_norm or 1e9) / norm.item()), rtol=1e-4, atol=0)
 
 
+@pytest.mark.process
 def test_the_compiler_is_not_imported_for_a_training_step() -> None:
     code = """
 import sys, torch

@@ -102,7 +102,7 @@ def close(value: object, expected: object, tolerance: float = 1e-5) -> bool:
     return value == expected or math.isclose(value, expected, rel_tol=tolerance, abs_tol=tolerance)  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_two_processes_do_what_one_does(
     train: Train, tmp_path: Path, undisturbed: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
@@ -125,7 +125,7 @@ def test_two_processes_do_what_one_does(
         assert [name for name in plain if not close(line[name], expected[name])] == [], (line, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_killed_processes_are_replaced_and_nothing_is_lost(
     tmp_path: Path, undisturbed: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
@@ -137,7 +137,7 @@ def test_killed_processes_are_replaced_and_nothing_is_lost(
     assert result(only_run(tmp_path)) == result(undisturbed[0])
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_signal_to_one_process_stops_all_after_the_same_step(train: Train, tmp_path: Path) -> None:
     """SIGTERM to the second process, and again after each further step. One process finishes what two began."""
     done = torchrun(tmp_path, "trainer.log_every_steps=1", trouble=TERMINATE)
@@ -157,7 +157,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(train: Train, tmp
         assert close(line["train/loss"], expected["train/loss"]), (line, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_run_of_other_images_is_refused_by_all_in_one_line(train: Train, tmp_path: Path) -> None:
     assert train(*SMOOTH) == 0
     run = only_run(tmp_path)

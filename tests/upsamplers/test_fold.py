@@ -192,7 +192,7 @@ def test_autocast(name: str, form: str) -> None:
     assert all(leaf.grad is not None and leaf.grad.dtype == torch.float32 for leaf in (input, *folded.parameters()))
 
 
-@pytest.mark.slow
+@pytest.mark.run
 @few_forms
 def test_compiles_and_exports_whole(name: str, form: str) -> None:
     plain, folded = pair(name, form)

@@ -306,6 +306,7 @@ for cell in VARIANTS:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("tool", ["export", "fake tensors", "make_fx", "meta", "inference mode"])
 def test_a_tool_comes_first_in_a_fresh_process(tool: str) -> None:
     """What it made must not be what eager mode is given afterwards."""
@@ -313,7 +314,7 @@ def test_a_tool_comes_first_in_a_fresh_process(tool: str) -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", COLD, tool], check=True, env=environment, timeout=300)
 
 
-@pytest.mark.slow  # three seconds each
+@pytest.mark.run  # three seconds each
 @pytest.mark.parametrize("cell", VARIANTS, ids=lambda cell: f"{cell[0]}-{label(cell[1])}")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_onnxruntime_runs_what_is_exported(cell: Cell, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_trains(name: str, options: dict[str, Any]) -> None:
     assert losses[-1] < 0.97 * losses[0]
 
 
-@pytest.mark.slow  # all of them compile; these two have what is special about resizing, and the rest is plain PyTorch
+@pytest.mark.run  # all of them compile; these two have what is special about resizing, and the rest is plain PyTorch
 @pytest.mark.parametrize("name", ["nearest", "bilinear"])
 def test_compiles_whole(name: str) -> None:
     """`trainer.compile=true` sees one graph, forward and backward, on short axes and long ones."""
