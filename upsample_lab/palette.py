@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -56,6 +57,26 @@ GOOD, BAD = "#0072b2", "#d55e00"  # the same two everywhere, always with words b
 
 FREE_HUES_DEG = (10, 25, 130, 145, 190, 285, 300, 318)  # red, green, teal, violet: OKLCH's, between the families above
 LIGHTNESSES, CHROMA = (0.46, 0.54, 0.62), 0.14
+
+
+def looks_of(names: Sequence[str]) -> list[Look]:
+    """The looks of several things side by side, by the first word of each name, `deconv kernel_size=3`.
+
+    A look that is there already keeps its colour and takes the next dash and marker.
+    """
+    looks: list[Look] = []
+    for name in names:
+        look = first = look_of(name.split()[0])
+        while look in looks and (look := next_look(look)) != first:
+            pass
+        looks.append(look)
+    return looks
+
+
+def next_look(look: Look) -> Look:
+    """The same colour with the next dash and marker."""
+    marker = MARKERS[(MARKERS.index(look.marker) + 1) % len(MARKERS)]
+    return Look(look.color, DASHES[(DASHES.index(look.dash) + 1) % len(DASHES)], marker)
 
 
 @cache

@@ -19,6 +19,11 @@ class PassportConfig:
 
     upsample: UpsampleOptions = MISSING
     conv: ConvOptions = MISSING
+    run: str | None = setting(
+        "a finished run, whose upsamplers are measured at its own activations; null for the layer of upsample=",
+        is_path=True,
+    )
+    data_root: str | None = setting("folder of the run's dataset; null for where it was trained from", is_path=True)
     in_channels: int = setting("channels that go into the upsampler", low=1, high=1024)
     out_channels: int = setting("channels that come out of it", low=1, high=1024)
     scale: int = setting("upsampling factor", low=2, high=4)

@@ -37,7 +37,7 @@ def measure_equivariance(probe: Probe) -> Equivariance:
 
 
 def _deviations(probe: Probe) -> Tensor:
-    return probe.noise(_IMAGES, probe.size // 2, salt=3) - probe.operating_point
+    return probe.noise(_IMAGES, probe.size // 2, salt=3) - probe.point
 
 
 def _band_limited(noise: Tensor, bandwidth: float) -> Tensor:
@@ -69,7 +69,7 @@ def agreement(probe: Probe, deviations: Tensor, shift: float, axis: int, unshift
 def _periodic_response(probe: Probe, deviations: Tensor) -> Tensor:
     """One period of the response to the image repeated over the plane, `[N, C, n, n] -> [N, C_out, s·n, s·n]`."""
     size, s = deviations.shape[-1], probe.scale
-    tiled = (probe.operating_point + deviations).repeat(1, 1, 2, 2)
+    tiled = (probe.point + deviations).repeat(1, 1, 2, 2)
     response = probe.fitted(probe(tiled), (2 * size, 2 * size))
     start = size // 2 * s
     middle = response[..., start : start + s * size, start : start + s * size]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from upsample_lab.palette import INK, look_of
+from upsample_lab.palette import INK, Look, look_of, looks_of
 from upsample_lab.passport import panels
 from upsample_lab.passport.record import Finding, Record
 from upsample_lab.passport.style import BAD, FAINT, GOOD, SMALL_PT, TEXT_PT, TITLE_PT, free_words, label, new_figure
@@ -150,8 +150,12 @@ def comparison_figure(passports: Sequence[Record]) -> Figure:
 
 
 def _legend(passports: Sequence[Record]) -> list[Line2D]:
-    looks = [(p.subject.name, look_of(p.subject.name.split()[0])) for p in passports]
-    return [Line2D([], [], color=k.color, ls=k.dash, marker=k.marker, label=name) for name, k in looks]
+    named = zip([p.subject.name for p in passports], _looks(passports), strict=True)
+    return [Line2D([], [], color=k.color, ls=k.dash, marker=k.marker, label=name) for name, k in named]
+
+
+def _looks(passports: Sequence[Record]) -> list[Look]:
+    return looks_of([p.subject.name for p in passports])
 
 
 def _draw_name(axes: Axes, passport: Record) -> None:
@@ -170,7 +174,7 @@ def _name_lines(passport: Record) -> list[str]:
         lines += [f"{cost.parameter_count:,} parameters", *macs_words(cost)]
         lines += [f"{ms(cost.timings[0].forward_ms)} forward"]
     if not passport.subject.linear:
-        lines += ["not linear: at constant 1"]
+        lines += textwrap.wrap(f"not linear: at {passport.subject.point}", 26)
     if passport.subject.guide:
         lines += ["guide: top left"]
     return lines
@@ -226,8 +230,7 @@ def _bare(axes: Axes, title: str, keep: bool = False) -> None:
 
 
 def _all_frequency(axes: Axes, passports: Sequence[Record]) -> None:
-    for p in passports:
-        look = look_of(p.subject.name.split()[0])
+    for p, look in zip(passports, _looks(passports), strict=True):
         axes.plot(
             p.frequency.frequency, p.frequency.horizontal_db, color=look.color, ls=look.dash, label=p.subject.name
         )
@@ -238,8 +241,8 @@ def _all_frequency(axes: Axes, passports: Sequence[Record]) -> None:
 
 
 def _all_shift(axes: Axes, passports: Sequence[Record]) -> None:
-    for p in passports:
-        look, e = look_of(p.subject.name.split()[0]), p.equivariance
+    for p, look in zip(passports, _looks(passports), strict=True):
+        e = p.equivariance
         axes.plot(
             e.bandwidth, np.minimum(e.half_pixel_db, 80), color=look.color, ls=look.dash, marker=look.marker, ms=5
         )
@@ -255,7 +258,7 @@ def _all_shift(axes: Axes, passports: Sequence[Record]) -> None:
 def _all_phase(axes: Axes, passports: Sequence[Record]) -> None:
     place = np.arange(len(passports))
     values = [p.gains.dc_phase_variation for p in passports]
-    axes.barh(place, values, color=[look_of(p.subject.name.split()[0]).color for p in passports])
+    axes.barh(place, values, color=[look.color for look in _looks(passports)])
     for at, value in enumerate(values):
         axes.text(value + 0.01, at, f"{value:.3f}", va="center", fontsize=SMALL_PT)
     axes.set_yticks(place, [p.subject.name for p in passports])
@@ -269,11 +272,11 @@ def _all_cost(axes: Axes, passports: Sequence[Record]) -> None:
     timings = [p.cost.timings[0] if p.cost else None for p in passports]
     forward = np.array([(t.forward_ms or 0.0) if t else 0.0 for t in timings])
     backward = np.array([(t.backward_ms or 0.0) if t else 0.0 for t in timings])
-    colors = [look_of(p.subject.name.split()[0]).color for p in passports]
+    colors = [look.color for look in _looks(passports)]
     axes.barh(place, forward, color=colors)
     axes.barh(place, backward, left=forward, color=colors, alpha=0.4)
     axes.set_yticks(place, ["\n".join(macs_words(p.cost)) if p.cost else p.subject.name for p in passports])
     axes.invert_yaxis()
     where = passports[0].subject.device
-    shape = "x".join(map(str, passports[0].cost.input_shape)) if passports[0].cost else ""
-    label(axes, "Time: forward, and backward (pale)", f"ms on {where}, float32, input {shape}", "")
+    shapes = dict.fromkeys("x".join(map(str, p.cost.input_shape)) for p in passports if p.cost)
+    label(axes, "Time: forward, and backward (pale)", f"ms on {where}, float32, input {', '.join(shapes)}", "")

@@ -144,7 +144,7 @@ def _silent(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "no-response",
             "note",
-            f"The constant {e.subject.operating_point:g} leaves nothing in the interior, so these figures say nothing.",
+            f"{e.subject.point.capitalize()} leaves nothing in the interior, so these figures say nothing.",
             "Give another operating_point, or other weights.",
             "measured",
         )

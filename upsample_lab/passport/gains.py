@@ -17,8 +17,8 @@ _ROUNDING = 1e-9  # of a float64 sum, relative; larger differences are the modul
 
 def measure_gains(probe: Probe, taps: Array) -> Gains:
     """`Gains` from the response to the operating point and its derivative; `taps` comes from the impulse response."""
-    response = probe.constant(probe.operating_point)
-    weights = probe.operating_point * probe.constant_slope()
+    response = probe.constant()
+    weights = probe.level * probe.constant_slope()
     gain, offset = _phases(response, probe.scale), _phases(response - weights, probe.scale)
     mean_square = gain.square().mean()
     bias_variance = offset.flatten(1).var(dim=1, correction=0).mean()
@@ -43,7 +43,7 @@ def _tidy(value: float) -> float:
 
 def measure_border(probe: Probe) -> Border:
     """Compare the border of the response to a constant with the pattern of its interior."""
-    response, s = probe.constant(probe.operating_point)[0], probe.scale
+    response, s = probe.constant()[0], probe.scale
     pattern = _phases(response[None], s).repeat(1, probe.size, probe.size)
     # An interior without any response has no pattern to compare with: the whole image's energy stands for it.
     energy = float(pattern.square().mean()) or float(response.square().mean()) or 1.0

@@ -17,9 +17,7 @@ def measure_gradient(probe: Probe) -> GradientSide:
 
     For a linear operator it is the column sums of its matrix. NaN where a forward pass leaves nothing to go back by.
     """
-    image = torch.full(
-        (1, probe.in_channels, probe.size, probe.size), probe.operating_point, dtype=probe.dtype, device=probe.device
-    ).requires_grad_()
+    image = probe.image(probe.size, probe.size).to(probe.device, probe.dtype, copy=True).requires_grad_()
     gradient = _gradient(probe, image)
     if gradient is None:
         undefined = torch.full(image.shape[1:], math.nan, dtype=torch.float64)

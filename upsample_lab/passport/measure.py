@@ -26,7 +26,7 @@ from upsample_lab.passport.impulse import (
 )
 from upsample_lab.passport.inspection import inspect_layers
 from upsample_lab.passport.isolation import isolated
-from upsample_lab.passport.probe import LINEAR_BELOW, Probe, check_arguments, first_line, output_sizes
+from upsample_lab.passport.probe import LINEAR_BELOW, OperatingPoint, Probe, check_arguments, first_line, output_sizes
 from upsample_lab.passport.progress import Report, ignore, shown
 from upsample_lab.passport.record import Cost, Finding, Record, Subject, plain
 from upsample_lab.passport.responses import measure_responses
@@ -68,7 +68,7 @@ def passport(
     *,
     size: int = DEFAULT_SIZE_PX,
     seed: int = 0,
-    operating_point: float = 1.0,
+    operating_point: OperatingPoint = 1.0,
     name: str | None = None,
     cost: bool = True,
     progress: Report | bool | None = None,
@@ -86,7 +86,8 @@ def passport(
         scale: the factor `s` by which it is meant to enlarge, at least 2.
         size: side of the low-resolution test images in pixels, at least 16.
         seed: of the random test images.
-        operating_point: value of that constant in all channels; a linear module answers the same around any.
+        operating_point: value of that constant in all channels, or a tuple of one for each; a linear module answers the
+            same around any, but for what its biases do beside it.
         name: what to call it in tables and figures; by default its class.
         cost: whether to count and time it too (about two seconds, or some ten passes of a slow module).
         progress: true for a bar on stderr, or lines where that is no terminal; None for the bar alone; false for
@@ -131,7 +132,7 @@ def lint(
     *,
     size: int = DEFAULT_SIZE_PX,
     seed: int = 0,
-    operating_point: float = 1.0,
+    operating_point: OperatingPoint = 1.0,
     progress: Report | bool | None = None,
 ) -> tuple[Finding, ...]:
     """Only what is wrong with an upsampler, errors first; empty when nothing is. Arguments and errors as `passport`."""
@@ -185,7 +186,7 @@ def _cost(probe: Probe, work: _Work) -> tuple[Cost | None, str]:
 def _gather(probe: Probe, work: _Work, name: str, kind: str) -> tuple[Evidence, ImpulseTaps]:
     """The measurements that findings rest on."""
     sizes, wrong = output_sizes(probe)
-    out_channels = probe.constant(probe.operating_point).shape[1]
+    out_channels = probe.constant().shape[1]
     linearity_error = probe.linearity_error()
     subject = Subject(
         name=name,

@@ -42,30 +42,52 @@ def page(passport: Record, command: str = "") -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="how">{escape(" ".join(how))}</p>',
-        finding_list(passport.findings),
-        '<div class="panels">',
-        *(_panel(passport, draw, text) for draw, text in panel_drawings(passport)),
-        "</div>",
-        *_tables(passport),
+        *_whole(passport),
     ]
     return document(f"Passport of {passport.subject.name}", body, command)
 
 
 def comparison_page(passports: Sequence[Record], sheet: bytes, command: str = "") -> str:
     """Several upsamplers: the sheet (a PNG), the figures side by side, and what is wrong with each."""
-    head = "".join(f"<th>{escape(word)}</th>" for word in ("", *COMPARISON_COLUMNS))
-    rows = "".join(_row(row) for row in comparison_rows(passports))
     first = passports[0].subject
     body = [
         "<h1>Upsamplers compared</h1>",
         f'<p class="how">x{first.scale}, {first.in_channels} -&gt; {first.out_channels} channels, '
         f"{first.size_px} x {first.size_px} inputs, on {escape(first.device)}</p>",
-        f'<figure class="wide" tabindex="0">{embedded(sheet, "comparison sheet")}</figure>',
-        f'<h2>Figures</h2><div class="wide" tabindex="0"><table><tr>{head}</tr>{rows}</table></div>',
+        *_side_by_side(passports, sheet),
         "<h2>Findings</h2>",
         *(f"<h3>{escape(p.subject.name)}</h3>{finding_list(p.findings)}" for p in passports),
     ]
     return document("Upsamplers compared", body, command)
+
+
+def run_page(name: str, image_count: int, passports: Sequence[Record], sheet: bytes, command: str = "") -> str:
+    """The upsamplers of a finished run: side by side, then all of each."""
+    body = [
+        f"<h1>Decoder of {escape(name)}</h1>",
+        f'<p class="how">Each layer with its trained weights, around the mean of what goes into it, channel by '
+        f"channel, over {image_count} validation images of the run.</p>",
+        *_side_by_side(passports, sheet),
+    ]
+    for passport in passports:
+        title, *how = heading(passport)
+        body += [f"<h2>{escape(title)}</h2>", f'<p class="how">{escape(" ".join(how))}</p>', *_whole(passport)]
+    return document(f"Decoder of {name}", body, command)
+
+
+def _side_by_side(passports: Sequence[Record], sheet: bytes) -> list[str]:
+    head = "".join(f"<th>{escape(word)}</th>" for word in ("", *COMPARISON_COLUMNS))
+    rows = "".join(_row(row) for row in comparison_rows(passports))
+    return [
+        f'<figure class="wide" tabindex="0">{embedded(sheet, "comparison sheet")}</figure>',
+        f'<h2>Figures</h2><div class="wide" tabindex="0"><table><tr>{head}</tr>{rows}</table></div>',
+    ]
+
+
+def _whole(passport: Record) -> list[str]:
+    """Findings first, then each panel with how to read it, then all figures."""
+    panels = [_panel(passport, draw, text) for draw, text in panel_drawings(passport)]
+    return [finding_list(passport.findings), '<div class="panels">', *panels, "</div>", *_tables(passport)]
 
 
 def document(title: str, body: Iterable[str], command: str) -> str:

@@ -18,6 +18,9 @@ _PIXELS_A_CALL = 2**21  # output pixels times input channels of one call, so tha
 LINEAR_BELOW = {torch.float64: 1e-8, torch.float32: 1e-4}
 
 
+OperatingPoint = float | tuple[float, ...]
+
+
 class Refused(ValueError):
     """The module took the images, or what it was asked, not; the message is one line."""
 
@@ -33,7 +36,8 @@ class Probe:
         scale: the factor by which it is said to enlarge.
         size: side of the low-resolution test images.
         seed: of the random ones.
-        operating_point: the constant around which everything is measured; a linear module answers the same around any.
+        operating_point: the constant around which everything is measured, one for all channels or a tuple of one for
+            each; a linear module answers the same around any.
         on_images: is told how many images have gone through, as they do.
     """
 
@@ -44,11 +48,14 @@ class Probe:
         scale: int,
         size: int,
         seed: int = 0,
-        operating_point: float = 1.0,
+        operating_point: OperatingPoint = 1.0,
         on_images: Callable[[int], None] | None = None,
     ) -> None:
         self.module, self.in_channels, self.scale, self.size, self.seed = module, in_channels, scale, size, seed
         self.operating_point = operating_point
+        self.point = torch.tensor(operating_point, dtype=torch.float64).expand(in_channels)[:, None, None]
+        several = isinstance(operating_point, tuple)
+        self.level = float(self.point.square().mean().sqrt() if several else self.point[0])
         self.on_images = on_images
         tensors = [*module.parameters(), *module.buffers()]
         self.device = tensors[0].device if tensors else torch.device("cpu")
@@ -99,22 +106,24 @@ class Probe:
 
     def slope(self, directions: Tensor) -> Tensor:
         """Derivative at the operating point along each image of a batch; for an affine module the response itself."""
-        here = torch.full_like(directions, self.operating_point)
+        here = self.point.expand_as(directions)
         if self.affine:
             # One difference, from the point itself, is as exact as the central one, and takes half the calls.
             return (self(here + _COARSE_STEP * directions) - self(here[:1])) / _COARSE_STEP
         step = _STEP.get(self.dtype, _COARSE_STEP)
         return (self(here + step * directions) - self(here - step * directions)) / (2 * step)
 
-    def constant(self, value: float) -> Tensor:
-        """The response to a constant image, cut to whole periods of the scale: `[1, C_out, s·H, s·W]`."""
-        image = torch.full((1, self.in_channels, self.size, self.size), value, dtype=torch.float64)
-        return self.fitted(self(image), (self.size, self.size))
+    def image(self, height: int, width: int) -> Tensor:
+        """The operating point everywhere: `[1, C_in, H, W]`."""
+        return self.point.expand(1, -1, height, width)
+
+    def constant(self) -> Tensor:
+        """The response to the operating point, cut to whole periods of the scale: `[1, C_out, s·H, s·W]`."""
+        return self.fitted(self(self.image(self.size, self.size)), (self.size, self.size))
 
     def constant_slope(self) -> Tensor:
-        """How the response to the operating point grows with it: `[1, C_out, s·H, s·W]`."""
-        image = torch.ones(1, self.in_channels, self.size, self.size, dtype=torch.float64)
-        return self.fitted(self.slope(image), (self.size, self.size))
+        """How the response to the operating point grows with its level: `[1, C_out, s·H, s·W]`."""
+        return self.fitted(self.slope(self.image(self.size, self.size) / self.level), (self.size, self.size))
 
     def fitted(self, output: Tensor, input_size: tuple[int, int]) -> Tensor:
         """The output on the grid of `scale` times the input, anchored top left: cut, or continued with its last pixel.
@@ -130,10 +139,10 @@ class Probe:
         return output
 
     def noise(self, count: int, size: int, salt: int) -> Tensor:
-        """`[count, C_in, size, size]` white noise of deviation 0.25 around the operating point, by seed and salt."""
+        """`[count, C_in, size, size]` white noise around the operating point, a quarter of its level deep."""
         generator = torch.Generator().manual_seed(self.seed * 1009 + salt)
         shape = (count, self.in_channels, size, size)
-        return self.operating_point + 0.25 * torch.randn(shape, generator=generator, dtype=torch.float64)
+        return self.point + 0.25 * abs(self.level) * torch.randn(shape, generator=generator, dtype=torch.float64)
 
     def linearity_error(self) -> float:
         """`|f(au + (1-a)v) - a f(u) - (1-a) f(v)|` relative to `|f(u) - f(v)|`, for white noise and a = -0.7."""
@@ -151,9 +160,7 @@ class Probe:
         return float((first - second).norm() / first.norm()) if first.norm() > 0 else 0.0
 
     def _working_dtype(self) -> torch.dtype:
-        image = torch.full(
-            (1, self.in_channels, self.size, self.size), self.operating_point, dtype=torch.float64, device=self.device
-        )
+        image = self.image(self.size, self.size).to(self.device).contiguous()
         own = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
         try:
             cast(self.module, torch.float64)
@@ -177,15 +184,19 @@ def _takes_guide(module: nn.Module) -> bool:
     return len(inspect.signature(module.forward).parameters) > 1
 
 
-def check_arguments(module: object, in_channels: int, scale: int, size: int, operating_point: float) -> None:
+def check_arguments(module: object, in_channels: int, scale: int, size: int, operating_point: OperatingPoint) -> None:
     """Refuse, in one line, what cannot be measured. Raises TypeError or ValueError."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: must be a torch.nn.Module, got {type(module).__name__}")
     for name, value, low in (("in_channels", in_channels, 1), ("scale", scale, 2), ("size", size, MIN_SIZE_PX)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"{name}={value!r}: must be an integer from {low} up")
-    if not math.isfinite(operating_point) or operating_point == 0:
-        raise ValueError(f"operating_point={operating_point!r}: must be a number other than 0")
+    values = [operating_point] if isinstance(operating_point, int | float) else list(operating_point)
+    if len(values) not in (1, in_channels) or not all(map(math.isfinite, values)) or not any(values):
+        raise ValueError(
+            f"operating_point={operating_point!r}: must be a number other than 0, or one for each of the {in_channels} "
+            "channels, not all of them 0"
+        )
 
 
 def output_sizes(probe: Probe) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -196,9 +207,8 @@ def output_sizes(probe: Probe) -> tuple[dict[str, str], tuple[str, ...]]:
     sizes, wrong = {}, []
     for height, width in ((probe.size, probe.size), (15, 15), (12, 17)):
         key, is_main = f"{height} x {width}", height == probe.size
-        image = torch.full((1, probe.in_channels, height, width), probe.operating_point, dtype=torch.float64)
         try:
-            output = probe(image)
+            output = probe(probe.image(height, width))
         except Refused:
             if is_main:
                 raise

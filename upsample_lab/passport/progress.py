@@ -18,6 +18,11 @@ def ignore(share: float, what: str) -> None:
     """The report of who does not want to know."""
 
 
+def part_of(report: Report, index: int, count: int, name: str) -> Report:
+    """The report of one of several, as part of them all."""
+    return lambda share, what: report((index + share) / count, f"{name}: {what}")
+
+
 @contextmanager
 def shown(title: str, lines: bool = True) -> Iterator[Report]:
     """A `Report` that shows itself on stderr.

@@ -38,7 +38,7 @@ def decibels(power: float, reference: float) -> float:
 class Subject:
     """What was measured, and how: everything that is needed to read the figures.
 
-    operating_point   value of all pixels around which a non-linear module was measured
+    operating_point   value of all pixels, or of each channel's, around which a non-linear module was measured
     linearity_error   violation of f(au + (1-a)v) = a f(u) + (1-a) f(v), relative; about 1e-15 for an affine module
     repeat_error      relative difference between two calls with the same input; 0 for a deterministic module
     precision         dtype of the measurements (not of the latencies)
@@ -52,7 +52,7 @@ class Subject:
     out_channels: int
     size_px: int
     seed: int
-    operating_point: float
+    operating_point: float | tuple[float, ...]
     linearity_error: float
     linear: bool
     repeat_error: float
@@ -61,6 +61,12 @@ class Subject:
     guide: str
     output_sizes: dict[str, str]
     wrong_sizes: tuple[str, ...]
+
+    @property
+    def point(self) -> str:
+        """The operating point in words: `the constant 1`."""
+        one = isinstance(self.operating_point, int | float)
+        return f"the constant {self.operating_point:g}" if one else "the given constant of each channel"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,21 +14,24 @@ SLANT_DEG = 5.0  # of the slanted edge against the vertical: ISO 12233 uses it t
 
 
 def measure_responses(probe: Probe, gains: Gains) -> Responses:
-    """What one output channel, that of the largest gain, makes of each test image in all input channels."""
+    """What one output channel, that of the largest gain, makes of each test image in all input channels.
+
+    An image's 1 is the operating point.
+    """
     means = (gains.gain - gains.offset).mean(axis=(1, 2))
     channel = int(abs(means).argmax())
-    gain, offset = float(means[channel]) / probe.operating_point, float(gains.offset[channel].mean())
-    divisor = gain if abs(gain) > 1e-12 else 1.0
+    response, offset = float(means[channel]), float(gains.offset[channel].mean())
+    divisor = response if abs(response) > 1e-12 else 1.0
 
     def respond(title: str, image: Tensor) -> Response:
-        images = image.expand(1, probe.in_channels, -1, -1)
+        images = image * probe.image(*image.shape)
         output = probe.fitted(probe(images), (image.shape[-2], image.shape[-1]))[0, channel]
         return Response(title, frozen_array(image), frozen_array((output - offset) / divisor))
 
     size = probe.size
     return Responses(
         channel=channel,
-        gain=gain,
+        gain=response / probe.level,
         constant=respond("constant", torch.ones(size, size, dtype=torch.float64)),
         edge=respond("edge", slanted_edge(size, 0.0)),
         slanted_edge=respond(f"edge slanted by {SLANT_DEG:g} degrees", slanted_edge(size, SLANT_DEG)),

@@ -37,7 +37,7 @@ class Call:
 def measure_stages(probe: Probe) -> Stages:
     """Feed a constant, and attribute the new energy of each period in the output to the stage that can make it."""
     with _watched(probe.module) as calls:
-        output = probe.constant(probe.operating_point)
+        output = probe.constant()
     stages = [call for call in calls if not call.inner]
     if math.prod(call.scale for call in stages) != probe.scale:
         stages = [Call("", probe.scale, output)]  # branches, or an enlargement that no part alone makes

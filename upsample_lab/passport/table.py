@@ -29,8 +29,7 @@ def heading(passport: Record) -> list[str]:
     first = f"{s.name}: x{s.scale}, {s.in_channels} -> {s.out_channels} channels"
     how = f"measured on {s.size_px} x {s.size_px} inputs in {s.precision} on {s.device}, evaluation mode, seed {s.seed}"
     if not s.linear:
-        how += f"; not linear (error {s.linearity_error:.1g}): responses are derivatives at the constant "
-        how += f"{s.operating_point:g}"
+        how += f"; not linear (error {s.linearity_error:.1g}): responses are derivatives at {s.point}"
     if s.guide:
         how += f"; guide: {s.guide}"
     return [first, *textwrap.wrap(how, WIDTH)]

@@ -21,7 +21,6 @@ from upsample_lab.settings import ConfigError, choices
 
 if TYPE_CHECKING:
     from upsample_lab.passport import Passport
-    from upsample_lab.passport.progress import Report
 
 USAGE = """
 Measure an upsampler alone: gains of its phases, responses, borders, shifts, cost, and what is wrong with it.
@@ -29,12 +28,15 @@ Measure an upsampler alone: gains of its phases, responses, borders, shifts, cos
   {call} upsample=deconv upsample.kernel_size=3     one passport
   {call} upsample=all                               a comparison of the whole registry
   {call} upsample=deconv,nearest,bilinear scale=3   a comparison of some
-  {call} upsample=deconv upsample.kernel_size=2,3,4 a comparison of settings
+  {call} upsample=deconv upsample.kernel_size=2,3,4  a comparison of settings
+  {call} run=outputs/default/<run directory>         the decoder of a finished run, stage by stage
 
 Writes a PNG, a self-contained HTML page and JSON to <output_root>/passports/<name>/.
 """
+IMAGE_COUNT = 256  # validation images that a run's activations are the mean of
+NOT_OF_A_RUN = ("upsample", "conv", "in_channels", "out_channels", "scale")
 _NAME_LENGTH = 80  # characters of a folder's name; a longer one ends in a digest
-_NOT_IN_NAME = ("upsample", "conv", "device", "output_root", "plugins")  # told otherwise, or not what is measured
+_NOT_IN_NAME = ("upsample", "conv", "run", "data_root", "device", "output_root", "plugins")  # told otherwise, or not it
 
 
 def main(words: Sequence[str]) -> int:
@@ -47,7 +49,10 @@ def main(words: Sequence[str]) -> int:
     words, whole_registry = prepared(words), "upsample=all" in words  # prepared: plugins' upsamplers are choices too
     every = ",".join(choices("upsample"))
     configs = compose_grid("passport", [f"upsample={every}" if word == "upsample=all" else word for word in words])
-    return run(configs, whole_registry=whole_registry, command=command)
+    if configs[0].run is None:
+        return run(configs, whole_registry=whole_registry, command=command)
+    _refuse_layers(words)
+    return max([of_run(config, command) for config in configs])
 
 
 def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, command: str = "") -> int:
@@ -82,15 +87,60 @@ def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, comm
     return 0
 
 
+def of_run(config: PassportConfig, command: str = "") -> int:
+    """The decoder of a finished run and its upsamplers, at the activations that its validation images give them.
+
+    Prints their comparison and the paths of its files; returns the exit status. Raises ConfigError.
+    """
+    from upsample_lab.data import eval_batches
+    from upsample_lab.models import Autoencoder
+    from upsample_lab.passport.figure import comparison_figure
+    from upsample_lab.passport.of_run import run_passports
+    from upsample_lab.passport.page import run_page
+    from upsample_lab.passport.progress import shown
+    from upsample_lab.passport.style import png
+    from upsample_lab.passport.table import comparison
+    from upsample_lab.trained import best_of, images_of, stored_config
+    from upsample_lab.upsamplers import Upsampler
+
+    folder = Path(str(config.run))
+    trained = stored_config(folder, config.data_root)
+    sets = images_of(trained)
+    try:
+        task, models, _ = best_of(folder, trained, sets, config.device)
+        model = next(iter(models.values()))
+        if not isinstance(model, Autoencoder) or not any(isinstance(part, Upsampler) for part in model.modules()):
+            raise BadRequest(f"run={config.run}: model={trained.model.name} has no upsampler to measure")
+        images = next(eval_batches(sets.validation, IMAGE_COUNT, **task.setting.where._asdict()))
+        out = _open(Path(config.output_root) / "passports" / folder.absolute().name)
+        with shown(folder.name) as report:
+            results = run_passports(
+                model, images, size=config.size, seed=config.seed, cost=config.cost, progress=report
+            )
+    except ValueError as error:  # a checkpoint that is damaged or not there, or a layer that cannot be measured
+        raise error if isinstance(error, ConfigError) else BadRequest(f"run={config.run}: {error}") from None
+    print(comparison(results))
+    sheet = png(comparison_figure(results))
+    _write(out, sheet, run_page(folder.absolute().name, len(images), results, sheet, command), _json(results))
+    return 0
+
+
+def _refuse_layers(words: Sequence[str]) -> None:
+    """Raise `ConfigError` for a setting of a layer: a run has its own."""
+    for word in words:
+        if (key := re.split(r"[.=]", word)[0]) in NOT_OF_A_RUN:
+            raise ConfigError(f"{word}: run= measures what the run has trained; leave {key} out, or run=")
+
+
 def _measure_all(configs: Sequence[PassportConfig], *, skip: bool) -> list[Passport]:
     from upsample_lab.passport.configured import measure, title
-    from upsample_lab.passport.progress import shown
+    from upsample_lab.passport.progress import part_of, shown
 
     results = []
     with shown("passports") as report:
         for index, config in enumerate(configs):
             try:
-                results.append(measure(config, _part(report, index, len(configs), title(config))))
+                results.append(measure(config, part_of(report, index, len(configs), title(config))))
             except ConfigError as error:
                 if not skip:
                     raise
@@ -104,11 +154,6 @@ def _json(results: Sequence[Passport]) -> str:
     from upsample_lab.passport.record import plain
 
     return json.dumps([plain(result) for result in results], allow_nan=False) + "\n"
-
-
-def _part(report: Report, index: int, count: int, name: str) -> Report:
-    """The report of one of several, as part of them all."""
-    return lambda share, what: report((index + share) / count, f"{name}: {what}")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

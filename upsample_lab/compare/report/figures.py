@@ -21,7 +21,6 @@ from upsample_lab.compare.report.looks import (
     NARROW_IN,
     SMALL_PT,
     TEXT_PT,
-    VariantLook,
     new_figure,
     variant_looks,
 )
@@ -38,7 +37,7 @@ from upsample_lab.compare.report.words import (
     shortened,
 )
 from upsample_lab.compare.result import Comparison, Curve, Difference, Variant
-from upsample_lab.palette import FAINT, INK
+from upsample_lab.palette import FAINT, INK, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -283,7 +282,7 @@ def _scatter(
     comparison: Comparison,
     metric: Metric,
     points: Mapping[str, tuple[float, float]],
-    looks: Mapping[str, VariantLook],
+    looks: Mapping[str, Look],
     filled: Iterable[str] | None = None,
     margin_x: bool = True,
 ) -> None:
@@ -430,7 +429,7 @@ def _artifact(
 def _slopes(
     axes: Axes,
     ranks: tuple[RankByName, RankByName],
-    looks: Mapping[str, VariantLook],
+    looks: Mapping[str, Look],
     order: Sequence[str],
     width_in: float,
 ) -> None:
@@ -617,7 +616,7 @@ def _stem(key: str) -> str:
     return "".join(c if c.isalnum() or c in "_-" else "-" for c in key)
 
 
-def _variant_key(variant: Variant, look: VariantLook, narrow: bool, line: bool = False) -> Line2D:
+def _variant_key(variant: Variant, look: Look, narrow: bool, line: bool = False) -> Line2D:
     name = shortened(variant.name, NARROW_NAME_LENGTH if narrow else NAME_LENGTH)
     style = look.dash if line else ""
     return Line2D([], [], color=look.color, ls=style, lw=1.7, marker=look.marker, ms=5.5, label=name)

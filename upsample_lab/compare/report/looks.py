@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 
 import upsample_lab.options  # noqa: F401  # registers the options of each upsampler
 from upsample_lab.compare.result import Variant
-from upsample_lab.palette import DASHES, MARKERS, look_of
+from upsample_lab.palette import DASHES, MARKERS, Look, look_of, next_look
 from upsample_lab.settings import GROUPS, ConfigError, option_values, rule_of
 
 TEXT_PT, SMALL_PT = 9.0, 8.0
@@ -27,16 +26,7 @@ _DARKER = (0.0, 0.22, 0.4, 0.56, 0.7)  # shares of black by steps above it
 _GREYER = (0.0, 0.55, 0.8)  # shares of grey by words and switches that are not the default's
 
 
-@dataclass(frozen=True)
-class VariantLook:
-    """As `palette.Look`, for a variant."""
-
-    color: str
-    dash: Any
-    marker: str
-
-
-def variant_looks(variants: Sequence[Variant]) -> Mapping[str, VariantLook]:
+def variant_looks(variants: Sequence[Variant]) -> Mapping[str, Look]:
     """By name. An upsampler with its default options looks as in the palette, with others a shade off.
 
     The colour follows from the upsampler and its options alone, so that it is the same in every report: numbers below
@@ -44,16 +34,16 @@ def variant_looks(variants: Sequence[Variant]) -> Mapping[str, VariantLook]:
     the options too; only where all three would be those of another variant, as where losses differ, the later by name
     takes the next marker and dash.
     """
-    looks: dict[str, VariantLook] = {}
+    looks: dict[str, Look] = {}
     for variant in sorted(variants, key=lambda each: each.name):
         look = first = _look(variant)
-        while look in looks.values() and (look := _next(look)) != first:
+        while look in looks.values() and (look := next_look(look)) != first:
             pass
         looks[variant.name] = look
     return looks
 
 
-def _look(variant: Variant) -> VariantLook:
+def _look(variant: Variant) -> Look:
     """What the upsampler's options make of its look."""
     base, (steps, words) = look_of(variant.upsampler), _off_default(variant)
     color = _mixed(base.color, _GREY, _GREYER[min(words, len(_GREYER) - 1)])
@@ -61,7 +51,7 @@ def _look(variant: Variant) -> VariantLook:
     color = _mixed(color, paper, shares[min(abs(steps), len(shares) - 1)])
     dash = DASHES[(DASHES.index(base.dash) + steps + words) % len(DASHES)]
     marker = MARKERS[(MARKERS.index(base.marker) + steps + 7 * words) % len(MARKERS)]
-    return VariantLook(color, dash, marker)
+    return Look(color, dash, marker)
 
 
 def _off_default(variant: Variant) -> tuple[int, int]:
@@ -89,12 +79,6 @@ def _defaults(upsampler: str) -> Mapping[str, Any]:
         return option_values("upsample", upsampler)
     except ConfigError:
         return {}
-
-
-def _next(look: VariantLook) -> VariantLook:
-    """The same colour with the next marker and dash."""
-    marker = MARKERS[(MARKERS.index(look.marker) + 1) % len(MARKERS)]
-    return VariantLook(look.color, DASHES[(DASHES.index(look.dash) + 1) % len(DASHES)], marker)
 
 
 def _mixed(color: str, other: str, share: float) -> str:

@@ -21,7 +21,7 @@ from matplotlib.markers import MarkerStyle
 
 from upsample_lab.catalogue import Metric
 from upsample_lab.compare.report.flat import FlatPictures, Panel
-from upsample_lab.compare.report.looks import VariantLook, variant_looks
+from upsample_lab.compare.report.looks import variant_looks
 from upsample_lab.compare.report.material import Material
 from upsample_lab.compare.report.passports import Card
 from upsample_lab.compare.report.pictures import NEUTRAL, Pictures, data_address, error_strip, strip, tile_file
@@ -44,7 +44,7 @@ from upsample_lab.compare.report.sections import (
 from upsample_lab.compare.report.svg import color_rules, figure_element, used_colors
 from upsample_lab.compare.report.words import NONE, Cell, Column, facts, metric_title, number, plural
 from upsample_lab.compare.result import Comparison, Variant
-from upsample_lab.palette import BAD, GOOD
+from upsample_lab.palette import BAD, GOOD, Look
 
 TILE_PX = 64  # of a picture of a flat area, at most, as in the style sheet
 FIRST_DIRECTION = {"higher": "descending", "lower": "ascending", "": "ascending"}
@@ -104,7 +104,7 @@ class _Context:
     """What blocks need to know of the comparison that they are of."""
 
     material: Material
-    looks: Mapping[str, VariantLook]
+    looks: Mapping[str, Look]
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -206,7 +206,7 @@ def _settings(variant: Variant, variants: Sequence[Variant]) -> str:
     return f'<span class="detail">{escape(", ".join(own))}</span>' if own else ""
 
 
-def swatch(look: VariantLook) -> str:
+def swatch(look: Look) -> str:
     """The variant's marker in its colour, as in the figures."""
     style = MarkerStyle(look.marker)
     polygons = [np.asarray(p) for p in style.get_path().transformed(style.get_transform()).to_polygons()]
