@@ -1,9 +1,10 @@
-"""A task of the user's own, in a file of its own: everything else takes it as it takes the package's."""
+"""Tasks of the user's own, each in a file of its own: everything else takes them as it takes the package's."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from upsample_lab.runs.journal import TIMES, read_reports
 pytestmark = pytest.mark.process
 
 REPOSITORY = Path(__file__).parents[2]
+PAGE = REPOSITORY / "docs" / "tasks.md"
 TINY = (
     "plugins=[toy_tasks]", "data=glyphs", "data.train_count=96", "data.test_count=32", "data.validation_count=16",
     "model.widths=[4,8]", "trainer.batch_size=16", "trainer.max_steps=12", "trainer.log_every_steps=3",
@@ -26,8 +28,10 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the package knows nothing of, with the file of the tasks."""
+    """A folder that the package knows nothing of, with the example of the page and a task with two players."""
     folder = tmp_path_factory.mktemp("elsewhere")
+    (example,) = re.findall(r"```python\n(# my_tasks.py.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    (folder / "my_tasks.py").write_text(example)
     shutil.copy(Path(__file__).with_name("toy_tasks.py"), folder)
     return folder
 
@@ -94,6 +98,7 @@ def test_a_sweep_of_it_is_compared(elsewhere: Path) -> None:
     compared = run(elsewhere, "compare", "plugins=[toy_tasks]", "experiment=swept", "latency=false")
     assert compared.returncode == 0, compared.stderr
     assert "mean absolute error" in compared.stdout
+    assert "left out" not in compared.stdout + compared.stderr
     report = (elsewhere / "outputs" / "swept" / "report" / "report.md").read_text()
     assert "mean absolute error" in report
     assert "PSNR" not in report

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from upsample_lab.compare.result import Examples, RegionError
 from upsample_lab.compare.statistics import Array
 from upsample_lab.compare.variants import Group
+from upsample_lab.options.task import DEFAULT_TASK
 
 FILE = "test_images.safetensors"
 REGION_COUNT = 3  # edges, flat, rest: the order of metrics.regions.REGIONS, which is not imported as it needs torch
@@ -27,8 +28,14 @@ class PerImage:
 
 
 def per_image(groups: Sequence[Group], seeds: Sequence[int]) -> tuple[dict[str, PerImage], list[str]]:
-    """What the runs kept of each image, by variant, and a line for each variant that has nothing."""
+    """What the runs kept of each image, by variant, and a line for each variant that has nothing.
+
+    Of a task whose figures are of no single images no run keeps any, and nothing is missing.
+    """
     found, missing = {}, []
+    every = [run for group in groups for run in group.runs]
+    if all(run.task != DEFAULT_TASK and not (run.path / FILE).exists() for run in every):
+        return {}, []
     for group in groups:
         files = [run.path / FILE for run in group.runs if run.seed in seeds]
         figures = [_read(file) for file in files]
