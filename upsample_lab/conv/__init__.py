@@ -76,8 +76,6 @@ def __getattr__(name: str) -> Any:
     """Each name when it is first asked for, so that who counts with `arithmetic` waits for no torch."""
     homes = "arithmetic names functional modules matrix ordinary followed fast.hardware fast.layout"
     for home in homes.split() if name in __all__ else ():
-        module = import_module(f".{home}", __name__)
-        if hasattr(module, name):
-            globals()[name] = getattr(module, name)
-            return globals()[name]
+        if hasattr(module := import_module(f".{home}", __name__), name):
+            return globals().setdefault(name, getattr(module, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,8 +28,8 @@ and fixing two of the three leaves a linear form in the third:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -37,15 +37,8 @@ from . import definition, im2col, matrix, polyphase, zero_insert
 from .fast import blocks
 from .geometry import Geometry, Pair
 
-
-class OfImage(Protocol):
-    """`convolve` and `convolve_transposed`: an image and a weight to an image of ``size``, `(height, width)`."""
-
-    def __call__(self, image: Tensor, weight: Tensor, bias: Tensor | None, size: Pair, g: Geometry, /) -> Tensor: ...
-
-
-class WeightGradient(Protocol):
-    def __call__(self, x: Tensor, y: Tensor, kernel: Pair, g: Geometry, /) -> Tensor: ...
+OfImage = Callable[[Tensor, Tensor, Tensor | None, Pair, Geometry], Tensor]  # image, weight, bias, size, geometry
+WeightGradient = Callable[[Tensor, Tensor, Pair, Geometry], Tensor]  # x, y, size of the kernel, geometry
 
 
 class Algorithm(NamedTuple):

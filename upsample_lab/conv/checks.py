@@ -34,6 +34,12 @@ def as_pair(name: str, value: Any) -> Pair:
     return number, number
 
 
+def as_geometry(stride: Any, padding: Any, dilation: Any, groups: Any) -> Geometry:
+    """The four as a geometry, their ranges unchecked. TypeError or ValueError as of `as_pair` and `as_int`."""
+    pairs = (as_pair("stride", stride), as_pair("padding", padding), as_pair("dilation", dilation))
+    return Geometry(*pairs, as_int("groups", groups))
+
+
 def check_conv2d(name: str, input: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> None:
     """Refuse the sizes that `torch.nn.functional.conv2d` refuses (ValueError), in the name of ``name``."""
     _check_geometry(name, g)

@@ -91,7 +91,6 @@ class _ReadingBothModes(_Reading):
 
 def _derivative(ctx: Any, known: dict[str, Tensor], by: str, grad: Tensor) -> Tensor:
     """One entry of the table: the reading that gives ``by``, with the gradient in the place of the result."""
-    given = {name: tensor.conj() for name, tensor in known.items()} | {ctx.wanted: grad}
-    first, second = (given[name] for name in ARGUMENTS[by])
+    first, second = (grad if name == ctx.wanted else known[name].conj() for name in ARGUMENTS[by])
     _, _, height, width = known[by].shape
     return reading(by, first, second, None, (height, width), ctx.g, ctx.algorithm)

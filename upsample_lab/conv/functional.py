@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .algorithms import check_algorithm
-from .checks import as_int, as_pair, check_conv2d, check_conv_transpose2d, check_dtype, check_tensors
+from .checks import as_geometry, as_pair, check_conv2d, check_conv_transpose2d, check_dtype, check_tensors
 from .derivatives import reading
 from .fast import native
 from .fast.layout import in_result_format
 from .followed import followed_by_a_tool, under_autocast
-from .geometry import Geometry, Pair
+from .geometry import Pair
 from .names import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, DEFAULT_ALGORITHM
 
 IntOrPair = SupportsIndex | Sequence[SupportsIndex]
@@ -52,12 +52,11 @@ def conv2d(
     check_algorithm(algorithm, CONV2D_ALGORITHMS, "conv2d")
     input, weight, bias = _autocast(input), _autocast(weight), None if bias is None else _autocast(bias)
     check_tensors("conv2d", input, weight, bias)
-    stride, dilation = as_pair("stride", stride), as_pair("dilation", dilation)
     if isinstance(padding, str):
-        input, padding = _pad_by_name(input, weight, padding, stride, dilation)
-    g = Geometry(stride, as_pair("padding", padding), dilation, as_int("groups", groups))
+        input, padding = _pad_by_name(input, weight, padding, as_pair("stride", stride), as_pair("dilation", dilation))
+    g = as_geometry(stride, padding, dilation, groups)
     check_conv2d("conv2d", input, weight, bias, g)
-    check_dtype("conv2d", input.dtype, algorithm, transposed=False, dilated=dilation != (1, 1))
+    check_dtype("conv2d", input.dtype, algorithm, transposed=False, dilated=g.dilation != (1, 1))
     if algorithm == "native" or followed_by_a_tool(input):
         return native.convolve(input, weight, bias, g)
     images = input.unsqueeze(0) if input.dim() == 3 else input
@@ -92,12 +91,7 @@ def conv_transpose2d(
     check_algorithm(algorithm, CONV_TRANSPOSE2D_ALGORITHMS, "conv_transpose2d")
     input, weight, bias = _autocast(input), _autocast(weight), None if bias is None else _autocast(bias)
     check_tensors("conv_transpose2d", input, weight, bias)
-    g = Geometry(
-        as_pair("stride", stride),
-        as_pair("padding", padding),
-        as_pair("dilation", dilation),
-        as_int("groups", groups),
-    )
+    g = as_geometry(stride, padding, dilation, groups)
     extra = as_pair("output_padding", output_padding)
     check_conv_transpose2d("conv_transpose2d", input, weight, bias, extra, g)
     check_dtype("conv_transpose2d", input.dtype, algorithm, transposed=True, dilated=g.dilation != (1, 1))

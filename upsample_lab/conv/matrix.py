@@ -34,7 +34,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .checks import as_int, as_pair, check_conv2d
+from .checks import as_geometry, as_pair, check_conv2d
 from .definition import wide
 from .followed import under_a_mode
 from .geometry import Geometry, Pair
@@ -80,9 +80,7 @@ def conv_matrix(
     Raises TypeError or ValueError for what `conv2d` refuses, RuntimeError where ``C`` needs more than ``max_bytes``.
     """
     size = as_pair("input_size", input_size)
-    g = Geometry(
-        as_pair("stride", stride), as_pair("padding", padding), as_pair("dilation", dilation), as_int("groups", groups)
-    )
+    g = as_geometry(stride, padding, dilation, groups)
     if not isinstance(weight, Tensor) or weight.dim() != 4:
         got = list(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
         raise ValueError(f"conv_matrix: weight must be a tensor [C_out, C_in/groups, k_h, k_w], got {got}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-CONV2D_ALGORITHMS: tuple[str, ...] = ("custom", "definition", "matrix", "im2col", "native")
-CONV_TRANSPOSE2D_ALGORITHMS: tuple[str, ...] = (
-    *("custom", "definition", "matrix", "col2im", "zero_insert", "polyphase", "native"),
-)
+CONV2D_ALGORITHMS = ("custom", "definition", "matrix", "im2col", "native")
+CONV_TRANSPOSE2D_ALGORITHMS = ("custom", "definition", "matrix", "col2im", "zero_insert", "polyphase", "native")
 TRANSPOSED_TWIN = {name: "col2im" if name == "im2col" else name for name in CONV2D_ALGORITHMS}
 """The transposed convolution's name of each of the convolution's algorithms."""
 

@@ -33,7 +33,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from . import im2col
-from .geometry import Geometry, Pair
+from .geometry import Geometry, Pair, positions_inside
 from .zero_insert import flip_kernel
 
 
@@ -92,12 +92,6 @@ def _seen(y: Tensor, row: Phase, column: Phase) -> Tensor:
     top, height = row.first, row.size + (len(row.taps) - 1) * row.step
     left, width = column.first, column.size + (len(column.taps) - 1) * column.step
     seen = y.new_zeros(*y.shape[:2], height, width)
-    rows, columns = _overlap(top, height, y.shape[2]), _overlap(left, width, y.shape[3])
-    seen[:, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = y[:, :, rows, columns]
+    rows, columns = positions_inside(height, 1, top, y.shape[2]), positions_inside(width, 1, left, y.shape[3])
+    seen[:, :, rows, columns] = y[:, :, rows.start + top : rows.stop + top, columns.start + left : columns.stop + left]
     return seen
-
-
-def _overlap(first: int, count: int, size: int) -> slice:
-    """The pixels ``first … first + count - 1`` that an axis of ``size`` pixels has."""
-    start = min(max(first, 0), max(size, first, 0))
-    return slice(start, max(start, min(first + count, size)))

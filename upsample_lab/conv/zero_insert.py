@@ -59,9 +59,8 @@ def _places(count: int, axis: int, kernel: int, full: int, g: Geometry) -> tuple
     stride = g.stride[axis]
     border = g.dilation[axis] * (kernel - 1) - g.padding[axis]
     pixels = positions_inside(count, stride, border, full)
-    if pixels.start == pixels.stop:
-        return slice(0, 0), slice(0, 0)
-    return slice(pixels.start * stride + border, (pixels.stop - 1) * stride + border + 1, stride), pixels
+    first, last = pixels.start * stride + border, (pixels.stop - 1) * stride + border
+    return slice(first, max(first, last + 1), stride), pixels
 
 
 def flip_kernel(weight: Tensor, groups: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upsample_lab.conv import is_channels_last
+from upsample_lab.conv.fast.layout import format_of
 
 Gather = Callable[[Tensor], Tensor]
 """`gather(x)`: the tensors of all processes, `[*] -> [K, *]`, in the same order everywhere."""
@@ -75,7 +75,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         input, weight, mean, var = ctx.saved_tensors
-        grad = grad.contiguous(memory_format=_format_of(input))
+        grad = grad.contiguous(memory_format=format_of(input))
         _, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             grad, input, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
         )
@@ -85,10 +85,6 @@ class _Normalise(torch.autograd.Function):
         common = F.batch_norm(input, mean, var, -gain * grad_normalised, -gain * grad_mean, training=False, eps=ctx.eps)
         grad_input = torch.addcmul(common, grad, gain.to(grad.dtype).view(1, -1, 1, 1))
         return grad_input, grad_weight, grad_bias, None, None
-
-
-def _format_of(input: Tensor) -> torch.memory_format:
-    return torch.channels_last if is_channels_last(input) else torch.contiguous_format
 
 
 def share_statistics(model: nn.Module, gather: Gather) -> None:

@@ -46,6 +46,7 @@ from upsample_lab.conv import (
     keeps_size,
     without_autocast,
 )
+from upsample_lab.conv.fast.layout import format_of
 from upsample_lab.resize import nearest_matrix, remembered
 from upsample_lab.upsamplers._filter import as_interpolation, convolve_filtered
 from upsample_lab.upsamplers._taps import convolve_resized, tap_matrices
@@ -205,8 +206,7 @@ def _transposed(input: Tensor, weight: Tensor, conv: Conv2d, scale: int) -> Tens
 
 
 def _in_format_of(input: Tensor, output: Tensor) -> Tensor:
-    channels_last = is_channels_last(input)
-    return output.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return output.contiguous(memory_format=format_of(input))
 
 
 def _can_fold(conv: nn.Module, input: Tensor) -> TypeGuard[Conv2d]:

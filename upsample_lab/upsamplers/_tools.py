@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from upsample_lab.conv import followed_by_a_tool, is_channels_last
+from upsample_lab.conv import followed_by_a_tool
+from upsample_lab.conv.fast.layout import format_of
 
 
 def memory_format_of(image: Tensor) -> torch.memory_format:
     """Channels last or contiguous; the latter under a tool, where strides may not be asked for."""
-    is_last = not followed_by_a_tool(image) and is_channels_last(image)
-    return torch.channels_last if is_last else torch.contiguous_format
+    return torch.contiguous_format if followed_by_a_tool(image) else format_of(image)
 
 
 Forward = Callable[..., Tensor]

@@ -26,11 +26,15 @@ def is_channels_last(image: Tensor) -> bool:
     return True
 
 
+def format_of(image: Tensor) -> torch.memory_format:
+    """Channels last or contiguous."""
+    return torch.channels_last if is_channels_last(image) else torch.contiguous_format
+
+
 def result_format(image: Tensor, weight: Tensor) -> torch.memory_format:
     """The memory format in which torch's convolution of these two would answer: channels last if either of them is."""
-    empty = image.shape[0] == 0
-    channels_last = is_channels_last(image) or (not empty and is_channels_last(weight))
-    return torch.channels_last if channels_last else torch.contiguous_format
+    decides = image if image.shape[0] == 0 or is_channels_last(image) else weight
+    return format_of(decides)
 
 
 def empty_result(image: Tensor, weight: Tensor, channels: int, height: int, width: int) -> Tensor:
