@@ -63,6 +63,7 @@ def test_no_chapter_needs_a_later_one(number: int) -> None:
     assert needs(CHAPTERS[-1]) >= set(CHAPTERS[:-1])
 
 
+@pytest.mark.process
 def test_who_counts_waits_for_no_torch() -> None:
     code = "import sys; from upsample_lab.conv import plan_sizes, exact_padding; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
