@@ -15,7 +15,8 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from upsample_lab.doctor.convert import to_conv_transpose
 from upsample_lab.doctor.surgery import copied
+from upsample_lab.models.base import Autoencoder
 from upsample_lab.passport.watching import strided_tensors
 from upsample_lab.runs.files import replacing
 from upsample_lab.settings import ConfigError
@@ -124,7 +126,7 @@ def export_program(module: nn.Module, example_inputs: Tensor | Sequence[Tensor],
     case = _Case(module, example_inputs, path, ".pt2")
     program = case.program()
     with replacing(case.path) as temporary:
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file, _quietly():
             torch.export.save(program, file)
         with temporary.open("rb") as file:
             loaded = torch.export.load(file).module()
@@ -178,6 +180,17 @@ def deployed(module: nn.Module) -> nn.Module:
             if (form := _form(child)) is not None:
                 setattr(part, name, form)
     return module
+
+
+class Decoding(nn.Module):
+    """The decoder of an autoencoder as a module: `[N, *latent_shape] -> [N, C, H, W]`."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.model.decode(latent)
 
 
 class Deployed(Upsampler):
@@ -272,8 +285,7 @@ class _Case:
     def made(self, make: Callable[[], Any]) -> Any:
         """What the exporter makes, or its complaint in one line."""
         try:
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the exporters' own, of names that they choose and of their insides
+            with torch.no_grad(), _quietly():
                 return make()
         except Exception as error:
             cause: BaseException = error
@@ -313,6 +325,14 @@ class _Case:
                 f"{TOLERANCE:.0e}; nothing is written"
             )
         return worst, checked
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporters' own warnings, of names that they choose and of their insides."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _dimensions(value: Any) -> tuple[int | str, ...]:

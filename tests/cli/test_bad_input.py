@@ -23,6 +23,7 @@ from upsample_lab.options.compare import CompareConfig
 from upsample_lab.options.diagnose import DiagnoseConfig
 from upsample_lab.options.evaluate import EvaluateConfig
 from upsample_lab.options.explain import ExplainConfig, PlanConfig
+from upsample_lab.options.export import ExportConfig
 from upsample_lab.options.passport import PassportConfig
 from upsample_lab.settings import GROUPS, Rule, rule_of
 
@@ -95,6 +96,7 @@ def all_schema_cases() -> Iterator[Case]:
     yield from schema_cases("compare", CompareConfig, ["experiment=nowhere"])
     yield from schema_cases("passport", PassportConfig)
     yield from schema_cases("diagnose", DiagnoseConfig, ["run=nowhere"])
+    yield from schema_cases("export", ExportConfig, ["run=nowhere"])
     yield from schema_cases("explain", ExplainConfig)
     yield from schema_cases("explain", PlanConfig, ["plan"])
 
@@ -182,6 +184,9 @@ BY_HAND: list[Case] = [
     ("evaluate", ["run=" + "x" * 300]),
     ("evaluate", ["run={images}/file.png"]),
     ("evaluate", ["runn=x"]),
+    ("export", []),
+    ("export", ["run=nowhere"]),
+    ("export", ["run={here}", "to=onx"]),
     ("evaluate", ["+x=1"]),
     ("evaluate", ["run=a,b"]),
     ("compare", []),

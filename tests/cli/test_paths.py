@@ -18,9 +18,10 @@ TYPED = {
     "passport": ["output_root"],
     "evaluate": ["run", "data_root"],
     "compare": ["output_root", "out", "experiment"],
+    "export": ["run", "out"],
     "explain": ["output"],
 }
-REQUIRED = {"evaluate": ["run=x"], "compare": ["experiment=x"]}
+REQUIRED = {"evaluate": ["run=x"], "compare": ["experiment=x"], "export": ["run=x"]}
 HARD = [
     "a b",
     "it's",

@@ -17,6 +17,7 @@ COMMANDS = {  # each is `main(words)` of the module of its name in cli/commands/
     "passport": "measure an upsampler alone, or those of a finished run",
     "diagnose": "find which layer of a model makes the checkerboard in its images",
     "scan": "look for patterns of a fixed period in a folder of images",
+    "export": "write a run's best checkpoint as ONNX, torch.export's program or a compiled library",
     "explain": "derive the transposed convolution with symbols, or plan a decoder's sizes",
     "benchmark": "measure speed",
 }
