@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from tests.conftest import ROOT, load_script
-from upsample_lab import export
+from upsample_lab import export, load_run
 from upsample_lab.doctor import balance, swap
 from upsample_lab.export import COMPILERS, TOLERANCE, deployed, export_aot, export_onnx, export_program, registry_case
 from upsample_lab.upsamplers import UPSAMPLERS, build_upsampler
@@ -35,6 +35,7 @@ def test_every_layer_as_onnx_and_the_page_that_shows_it(tmp_path: Path) -> None:
         assert written == page, "docs/export.md is stale: run python scripts/generate_docs.py"
 
 
+@pytest.mark.run
 @pytest.mark.parametrize(
     ("name", "options", "operators"),
     [
@@ -68,6 +69,7 @@ def test_the_form_gives_the_same_numbers(name: str, fold: str) -> None:
     assert all(map(torch.equal, before, upsampler.float().state_dict().values()))
 
 
+@pytest.mark.run
 def test_a_foreign_model_that_was_cured(tmp_path: Path) -> None:
     """Balanced as a parametrization, swapped, weight-normed: all of it is plain operators in the file."""
     torch.manual_seed(0)
@@ -96,6 +98,7 @@ class Fixed(nn.Module):
         return self.up(self.linear(x.flatten(1)).unflatten(1, (8, 2, 2))) + skip.mean((2, 3), keepdim=True)
 
 
+@pytest.mark.run
 def test_what_a_model_fixes_stays_fixed_and_is_told(tmp_path: Path) -> None:
     inputs = (torch.randn(1, 3, 4, 4), torch.randn(1, 2, 6, 7))
     told = export_onnx(Fixed(), inputs, tmp_path / "fixed.onnx")
@@ -129,11 +132,25 @@ def test_a_library_of_aotinductor(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(*inputs), upsampler.eval()(*inputs), rtol=1e-5, atol=1e-5)
 
 
+def test_a_run_is_exported_by_one_command(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main, out = load_script("export").main, tmp_path / "here" / "decoder.pt2"
+    assert main([f"run={finished_run}", "part=decoder", "to=torch", f"out={out}"]) == 0
+    assert f"{out}: [" in capsys.readouterr().out
+    model, _ = load_run(finished_run)
+    latent = torch.randn(3, *model.latent_shape).repeat(1, 1, 2, 1)
+    torch.testing.assert_close(torch.export.load(out).module()(latent), model.decode(latent), rtol=1e-5, atol=1e-5)
+    assert main([f"run={finished_run}", f"out={tmp_path / 'model.onnx'}"]) == 0
+    assert "[batch, 1, height, width]" in capsys.readouterr().out
+
+
 class Undecided(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
 
 
+@pytest.mark.run
 def test_what_cannot_be_exported_is_told_in_one_line_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
