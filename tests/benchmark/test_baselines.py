@@ -19,6 +19,7 @@ def words(upsample: str, *more: str) -> list[str]:
     return [f"upsample={upsample}", f"trainer.batch_size={BATCH}", "trainer.device=cpu", *more]
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("way", BATCHES)
 @pytest.mark.parametrize("upsample", UPSAMPLERS)
 def test_same_model_same_first_loss(tmp_path: Path, upsample: str, way: str) -> None:

@@ -95,6 +95,7 @@ def test_the_published_p_values_are_small_no_more_often_than_they_say() -> None:
             assert share <= level + 3 * (level * (1 - level) / 10_000) ** 0.5, case
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("case", [case for case in NULL_CASES if case.image_count == 64], ids=str)
 def test_the_published_p_values_are_what_is_measured(case: Case) -> None:
     set_count = 150
@@ -106,6 +107,7 @@ def test_the_published_p_values_are_what_is_measured(case: Case) -> None:
         assert again <= share + 5 * (max(share, 1e-3) / set_count) ** 0.5
 
 
+@pytest.mark.run
 def test_the_published_power_is_what_is_measured() -> None:
     for case, shares in published("pattern", PATTERN_CASES).items():
         try:

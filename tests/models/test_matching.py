@@ -35,6 +35,7 @@ def build(upsample: str, **changes: object) -> ConvolutionalAutoencoder:
     return model
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("by", ["params", "macs"])
 @pytest.mark.parametrize("upsample", UPSAMPLERS)
 def test_every_upsampler_gets_the_budget_or_a_refusal(upsample: str, by: str) -> None:

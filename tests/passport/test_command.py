@@ -25,6 +25,7 @@ def run_script(*words: str, code: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.run
 def test_one_passport(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*SMALL, "upsample=deconv", "upsample.kernel_size=3", f"output_root={tmp_path}"]
     assert run(compose_grid("passport", words), command=" ".join(["python", "scripts/passport.py", *words])) == 0
@@ -38,6 +39,7 @@ def test_one_passport(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "upsample.kernel_size=3" in (folder / "passport.html").read_text()
 
 
+@pytest.mark.run
 def test_without_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(compose_grid("passport", [*SMALL, "upsample=nearest", "cost=false", f"output_root={tmp_path}"])) == 0
     (folder,) = (tmp_path / "passports").iterdir()
@@ -54,6 +56,7 @@ def test_a_comparison_tells_what_a_layer_costs_by_definition_and_as_it_is_run() 
     assert macs_words(measured.cost) == ["2,304 MACs/px", f"{row['as run']} as run"]
 
 
+@pytest.mark.run
 def test_a_comparison_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configs = compose_grid("passport", [*SMALL, "upsample=nearest,deconv", f"output_root={tmp_path}"])
     assert run(configs) == 0
@@ -63,6 +66,7 @@ def test_a_comparison_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "unequal-phase-gains" in capsys.readouterr().out
 
 
+@pytest.mark.run
 def test_the_whole_registry_leaves_out_what_cannot_be_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "size=16",

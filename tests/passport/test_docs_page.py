@@ -6,12 +6,15 @@ import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, load_script
 from upsample_lab.passport.findings import find
 
 PACKAGE = ROOT / "upsample_lab" / "passport"
 
 
+@pytest.mark.run
 def test_the_table_of_the_registry_is_up_to_date() -> None:
     text = (ROOT / "docs" / "passport.md").read_text(encoding="utf-8")
     assert load_script("generate_docs").passport_page(text) == text, (

@@ -22,6 +22,7 @@ def test_a_run_keeps_its_name(words: str) -> None:
     assert run_name(compose_one("train", words.split())) == GOLDEN["runs"][words]
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("words", GOLDEN["sweeps"])
 def test_a_sweep_keeps_its_runs(words: str) -> None:
     assert [run_name(config) for config in compose_grid("train", words.split())] == GOLDEN["sweeps"][words]

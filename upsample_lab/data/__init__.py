@@ -1,4 +1,4 @@
-"""Data sets as uint8 tensors, the built-in offline set, and the batch loader; imports nothing else of the package.
+"""Data sets as uint8 tensors, the built-in offline set, and the batch loader.
 
 used = prepare(config.data)          # downloads what is missing; may settle on the built-in set
 sets = load_images(config.data)      # uint8 [N, C, H, W], on the CPU
