@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -83,6 +84,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def tiers_of(item: pytest.Item) -> set[str]:
     return {mark.name for mark in item.iter_markers()} & TIERS.keys()
+
+
+def by_tier(names: Iterable[str], run: Collection[str]) -> list[Any]:
+    """The rows of a table, of which those in `run` take too long for `unit`."""
+    assert set(run) <= set(names)
+    return [pytest.param(name, marks=pytest.mark.run if name in run else pytest.mark.unit) for name in names]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -178,6 +178,7 @@ def test_sentences_tables_and_figures_agree(case: str, primary: str, tmp_path: P
     agree_in_sentences(found)
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("case", ["zeros", "one seed", "all none", "a figure is missing"])
 def test_page_and_markdown_say_what_was_found(case: str, tmp_path: Path) -> None:
     found = comparison_of(tmp_path, case)

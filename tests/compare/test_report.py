@@ -68,6 +68,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Written:
 # -------------------------------------------------------------------------------------------------------------- files
 
 
+@pytest.mark.run
 def test_writes_one_page_one_text_and_each_figure_twice(usual: Written) -> None:
     names = sorted(str(path.relative_to(usual.folder)) for path in usual.paths)
     stems = [f"differences-{metric.key.replace('/', '-')}" for metric in METRICS]
@@ -122,6 +123,7 @@ def test_the_same_comparison_gives_the_same_bytes(tmp_path: Path) -> None:
     assert files[0] == files[1]
 
 
+@pytest.mark.process
 def test_needs_no_torch() -> None:
     code = "import sys, upsample_lab.compare.report; sys.exit('torch' in sys.modules)"
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
@@ -281,6 +283,7 @@ SHAPES: dict[str, Callable[[Path], Comparison]] = {
 }
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_shape_of_comparison_is_written(shape: str, tmp_path: Path) -> None:
     result = written(tmp_path, SHAPES[shape](tmp_path))

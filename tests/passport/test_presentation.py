@@ -70,6 +70,7 @@ def test_a_passport_cannot_be_changed(single: Passport) -> None:
         single.gains.gain[0] = 1
 
 
+@pytest.mark.run
 def test_figures_leave_no_global_state(single: Passport, composed: Passport) -> None:
     backend, settings = matplotlib.get_backend(), dict(matplotlib.rcParams)
     images = [png(single.figure()), png(composed.figure()), png(comparison_figure([single, single]))]

@@ -24,6 +24,7 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, jacfwd, jvp, linearize, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from tests.conftest import by_tier
 from upsample_lab.conv import CONV2D_ALGORITHMS, CONV_TRANSPOSE2D_ALGORITHMS, Conv2d, ConvTranspose2d
 from upsample_lab.resize import DENSE_SIZE, resize
 
@@ -271,7 +272,7 @@ TOOLS: dict[str, Callable[[Subject], None]] = {
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", by_tier(TOOLS, run={"export", "make_fx", "forward mode"}))
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_a_function_under_a_tool(tool: str, name: str) -> None:
     subject = SUBJECTS[name]()

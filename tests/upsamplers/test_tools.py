@@ -24,6 +24,7 @@ from torch.export import Dim
 from torch.func import functional_call, grad, jacfwd, jvp, linearize, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from tests.conftest import by_tier
 from tests.upsamplers.upsampler_cases import OUT_CHANNELS, VARIANTS, build, guide_for, image, label
 from upsample_lab.upsamplers import Upsampler, build_upsampler
 from upsample_lab.upsamplers.dysample import DySample
@@ -282,7 +283,7 @@ TOOLS: dict[str, Callable[[Upsampler], None]] = {
 
 
 @pytest.mark.parametrize("cell", VARIANTS, ids=lambda cell: f"{cell[0]}-{label(cell[1])}")
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", by_tier(TOOLS, run={name for name in TOOLS if name.startswith("export")}))
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_a_layer_under_a_tool(tool: str, cell: Cell) -> None:
     module = made(cell)
