@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from upsample_lab.doctor.balancing import balance
     from upsample_lab.doctor.diagnosis import Diagnosis, assert_clean, diagnose
+    from upsample_lab.doctor.prescriptions import prescribe
     from upsample_lab.doctor.scanning import scan
     from upsample_lab.doctor.sites import Site, find_sites
     from upsample_lab.doctor.surgery import changes
     from upsample_lab.doctor.swapping import swap
 
-__all__ = ["Diagnosis", "Site", "assert_clean", "balance", "changes", "diagnose", "find_sites", "scan", "swap"]
+__all__ = [
+    "Diagnosis",
+    "Site",
+    "assert_clean",
+    "balance",
+    "changes",
+    "diagnose",
+    "find_sites",
+    "prescribe",
+    "scan",
+    "swap",
+]
 
 _HOMES = {
     "Diagnosis": "diagnosis",
@@ -28,6 +40,7 @@ _HOMES = {
     "changes": "surgery",
     "diagnose": "diagnosis",
     "find_sites": "sites",
+    "prescribe": "prescriptions",
     "scan": "scanning",
     "swap": "swapping",
 }

@@ -9,6 +9,7 @@ from upsample_lab.doctor.attribute import Attribution
 from upsample_lab.doctor.diagnosis import Diagnosis, periods, place
 from upsample_lab.doctor.measure import Strength
 from upsample_lab.doctor.outputs import Units
+from upsample_lab.doctor.prescriptions import prescribe
 
 WIDTH = 120
 _PATH = 36  # characters of a path in the table; of a longer one the end is shown
@@ -32,6 +33,8 @@ def table(diagnosis: Diagnosis) -> str:
     for finding in diagnosis.findings:
         text = f"{finding.severity}: {finding.message} {finding.fix}".strip()
         lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    if diagnosis.worst is not None and (ways := prescribe(diagnosis.worst.site)):
+        lines += ["", f"To paste, for {place(diagnosis.worst.site)}:", "", *str(ways[0]).splitlines()]
     return "\n".join(lines).rstrip() + "\n"
 
 
