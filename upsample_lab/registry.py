@@ -17,7 +17,6 @@ This module imports no torch, so built-in parts answer at once.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib
 import inspect
@@ -34,6 +33,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from upsample_lab.options.own import OWN_OPTIONS, adopt_option
+from upsample_lab.plugin_source import with_neighbours
 from upsample_lab.settings import ConfigError, choices, nearest
 
 ENTRY_POINTS = "upsample_lab.plugins"
@@ -229,24 +229,4 @@ def _sources(name: str) -> dict[str, Path]:
     if getattr(root, "__path__", None):
         folder = Path(next(iter(root.__path__)))
         return {f"plugin/{p.relative_to(folder.parent).as_posix()}": p for p in sorted(folder.rglob("*.py"))}
-    found: dict[str, Path] = {}
-    pending = [Path(file)]
-    while pending:
-        path = pending.pop()
-        key = f"plugin/{path.name}"
-        if key in found or not path.is_file():
-            continue
-        found[key] = path
-        pending += [path.with_name(f"{imported}.py") for imported in _imports(path)]
-    return found
-
-
-def _imports(path: Path) -> list[str]:
-    """The top-level names that a source file imports."""
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name.partition(".")[0] for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.append(node.module.partition(".")[0])
-    return names
+    return {f"plugin/{path.name}": path for path in with_neighbours(Path(file))}

@@ -14,7 +14,7 @@ import re
 import shlex
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,8 +23,7 @@ from typing import Any, ClassVar, TypeVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-PACKAGED_CONFIGS = Path(__file__).parent / "_configs"  # where a wheel puts them
-CONFIG_DIR = PACKAGED_CONFIGS if PACKAGED_CONFIGS.is_dir() else Path(__file__).parents[1] / "configs"
+from upsample_lab.configs import CONFIG_DIR as CONFIG_DIR
 
 
 class ConfigError(ValueError):
@@ -199,6 +198,21 @@ def allowed_text(cls: type, name: str) -> str:
     else:
         text = _type_text(base, rule) + _range_text(rule)
     return text + (" or null" if optional else "")
+
+
+def value_words(schema: str, key: str, chosen: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The words that a key allows, empty where they are too many to list, None for a path; `chosen`, by group."""
+    cls: Any = OmegaConf.get_type(ConfigStore.instance().load(f"{schema}_schema.yaml").node)
+    *parents, name = key.split(".")
+    for parent in parents:
+        known = GROUPS.get(parent, {}).get(chosen.get(parent, ""))
+        cls = known or typing.get_type_hints(cls).get(parent) if isinstance(cls, type) else None
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)) or (rule := rule_of(cls, name)) is None:
+        return ()
+    if rule.is_path:
+        return None
+    words = ("true", "false") if takes_truth(cls, name) else rule.choices
+    return (*words, "null") if _is_optional(typing.get_type_hints(cls)[name]) else words
 
 
 def takes_truth(cls: type, name: str) -> bool:

@@ -20,6 +20,7 @@ COMMANDS = {  # each is `main(words)` of the module of its name in cli/commands/
     "export": "write a run's best checkpoint as ONNX, torch.export's program or a compiled library",
     "explain": "derive the transposed convolution with symbols, or plan a decoder's sizes",
     "benchmark": "measure speed",
+    "completion": "print the tab completion of a shell, bash or zsh",
 }
 
 
@@ -52,9 +53,12 @@ def run(name: str, words: Sequence[str]) -> int:
     if "--version" in words:
         print(f"upsample_lab {__version__}")
         return 0
+    module = f"upsample_lab.cli.commands.{name}"
+    if name == "completion":  # without what the others need: a shell waits for it
+        return int(import_module(module).main(list(words)))
     from upsample_lab.cli.main import guarded
 
-    return guarded(lambda: import_module(f"upsample_lab.cli.commands.{name}").main(list(words)))
+    return guarded(lambda: import_module(module).main(list(words)))
 
 
 def usage() -> str:
