@@ -33,7 +33,8 @@ TIERS = {
     "process": "starts processes: kills, launchers, fresh interpreters",
     "browser": "looks at a page in a Chromium",
 }
-APART = "not (slurm or ray or broken_off or aot)"  # minutes each, two of them need root: only where they are asked for
+# Minutes each, two of them need root: only where they are asked for.
+APART = "not (slurm or ray or broken_off or aot or wheel)"
 
 TINY = (
     "data=glyphs",

@@ -29,6 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.run
 def test_a_run_is_measured_stage_by_stage(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("passport", [f"run={run}", *QUICK, f"output_root={tmp_path}"]) == 0
     folder = tmp_path / "passports" / run.name
@@ -64,6 +65,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.run
 @pytest.mark.parametrize(("words", "told"), MISTAKES.values(), ids=MISTAKES)
 def test_mistakes_end_in_one_line(
     run: Path, tmp_path: Path, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
@@ -75,6 +77,7 @@ def test_mistakes_end_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.run
 def test_a_model_without_upsamplers_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [word for word in TINY if not word.startswith("model.widths")]
     assert run_command("train", [*words, "model=mlp", "trainer.max_steps=1", f"output_root={tmp_path}"]) == 0
