@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from upsample_lab.conv import conv2d as conv2d
     from upsample_lab.conv import conv_matrix as conv_matrix
     from upsample_lab.conv import conv_transpose2d as conv_transpose2d
+    from upsample_lab.doctor import assert_clean as assert_clean
+    from upsample_lab.doctor import balance as balance
+    from upsample_lab.doctor import diagnose as diagnose
+    from upsample_lab.doctor import scan as scan
+    from upsample_lab.doctor import swap as swap
+    from upsample_lab.export import export_onnx as export_onnx
     from upsample_lab.passport import passport as passport
     from upsample_lab.registry import register as register
     from upsample_lab.resize import resize as resize
@@ -28,14 +34,20 @@ __version__ = "0.1.0"
 _HANDED_ON = {
     "Conv2d": "conv",
     "ConvTranspose2d": "conv",
+    "assert_clean": "doctor",
+    "balance": "doctor",
     "build_upsampler": "upsamplers",
     "conv2d": "conv",
     "conv_matrix": "conv",
     "conv_transpose2d": "conv",
+    "diagnose": "doctor",
+    "export_onnx": "export",
     "load_run": "trained",
     "passport": "passport",
     "register": "registry",
     "resize": "resize",
+    "scan": "doctor",
+    "swap": "doctor",
 }  # name: the module of the package that it comes from
 
 
