@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from upsample_lab.cli.main import OneLineParser, guarded
-from upsample_lab.metrics.selftest.carriers import CARRIERS
-from upsample_lab.metrics.selftest.false_alarms import NULL_CASES, PATTERN_CASES, draw_of, rejection_table, rejections
-from upsample_lab.metrics.selftest.recovery import broken_recoveries, recover, recovery_table
-from upsample_lab.metrics.selftest.report import broken_claims, claims_table, jpeg_traces, measure, measured_table
+from upsample_lab.selftest.carriers import CARRIERS
+from upsample_lab.selftest.false_alarms import NULL_CASES, PATTERN_CASES, draw_of, rejection_table, rejections
+from upsample_lab.selftest.recovery import broken_recoveries, recover, recovery_table
+from upsample_lab.selftest.report import broken_claims, claims_table, jpeg_traces, measure, measured_table
 from upsample_lab.settings import ConfigError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--sets={arguments.sets}: must be at least 1")
     if arguments.p_values:
         return measure_p_values(data_root, arguments.sets)
-    from upsample_lab.metrics.selftest.figure import draw  # matplotlib, once `guarded` has told it to draw to files
+    from upsample_lab.selftest.figure import draw  # matplotlib, once `guarded` has told it to draw to files
 
     try:
         carriers = {name: load(data_root) for name, load in CARRIERS.items()}

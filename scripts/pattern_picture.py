@@ -20,8 +20,9 @@ from safetensors.numpy import load_file
 
 from upsample_lab.catalogue import GREYS
 from upsample_lab.cli.main import BadRequest, OneLineParser, guarded
+from upsample_lab.drawing.pictures import pattern_grid
+from upsample_lab.runs.files import TEST_IMAGES
 from upsample_lab.runs.stored_config import read_train_config
-from upsample_lab.training.pictures import pattern_grid
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -41,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _tile(run: Path, grey: int) -> tuple[np.ndarray, str]:
     """The run's reconstruction of that grey, `[C, h, w]`, and what is written above it."""
     try:
-        outputs = load_file(run / "test_images.safetensors")["uniform_outputs"]
+        outputs = load_file(run / TEST_IMAGES)["uniform_outputs"]
         summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise BadRequest(f"{run}: keeps no reconstructions of uniform images ({error})") from None

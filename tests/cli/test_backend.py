@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.compare.synthetic import USUAL, synthetic
 from upsample_lab.cli.main import guarded
 def work():
-    from upsample_lab.compare.report import write_report
+    from upsample_lab.report import write_report
     write_report(synthetic(Path("runs"), USUAL[:2], (0, 1, 2)), Path("report"), passports=False)
     return 0
 raise SystemExit(guarded(work))

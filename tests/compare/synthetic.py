@@ -308,7 +308,7 @@ def _verdict(names: Sequence[str], seed_count: int) -> tuple[str, ...]:
 
 def report_of(comparison: Comparison, folder: Path) -> tuple[str, str]:
     """The report's Markdown and its page, as text."""
-    from upsample_lab.compare.report import write_report
+    from upsample_lab.report import write_report
 
     write_report(comparison, folder, passports=False)
     return (folder / "report.md").read_text(encoding="utf-8"), (folder / "report.html").read_text(encoding="utf-8")

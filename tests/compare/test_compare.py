@@ -25,10 +25,10 @@ from upsample_lab.compare.collect import compare
 from upsample_lab.compare.output import print_comparison, write_tables
 from upsample_lab.compare.provenance import provenance_of
 from upsample_lab.compare.refusals import changed_between, code_difference
-from upsample_lab.compare.report.words import ranks_of, standing
 from upsample_lab.compare.result import Comparison, Difference, Run
 from upsample_lab.compare.variants import Group, group_runs
 from upsample_lab.compare.verdicts import difference_verdict
+from upsample_lab.compare.words import ranks_of, standing
 from upsample_lab.config import TrainConfig
 from upsample_lab.models import ConvolutionalAutoencoder
 from upsample_lab.options.compare import CompareConfig

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tests.doctor.gallery import GALLERY, noise, picture
 from upsample_lab.doctor import Diagnosis, assert_clean, diagnose
 from upsample_lab.doctor.kernels import balanced
-from upsample_lab.passport.style import png
+from upsample_lab.drawing.style import png
 from upsample_lab.settings import ConfigError
 
 

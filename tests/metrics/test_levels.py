@@ -10,7 +10,7 @@ from torch import Tensor
 
 from upsample_lab.metrics import FlatWindows, QualityMeter, pattern_levels
 from upsample_lab.metrics.levels import WORST_WINDOWS, periods_of
-from upsample_lab.metrics.selftest.probes import checkerboard
+from upsample_lab.selftest.probes import checkerboard
 
 PERIODS = (2, 4, 8)
 ORIENTATIONS = ("horizontal", "vertical", "diagonal")

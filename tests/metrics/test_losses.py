@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from upsample_lab.metrics import dc_phase_variation, line_energy_db, phase_gain_penalty, spectral_loss
-from upsample_lab.metrics.selftest.carriers import synthetic_images
-from upsample_lab.metrics.selftest.probes import ORIENTATIONS, checkerboard
+from upsample_lab.selftest.carriers import synthetic_images
+from upsample_lab.selftest.probes import ORIENTATIONS, checkerboard
 
 DOUBLE = torch.float64
 

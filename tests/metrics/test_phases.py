@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from upsample_lab.metrics import dc_phase_variation, energy_by_period, nearest_residual, phase_variance
-from upsample_lab.metrics.selftest.probes import ORIENTATIONS, checkerboard
 from upsample_lab.metrics.sign_test import FLIPS, sign_blocks, sign_test
+from upsample_lab.selftest.probes import ORIENTATIONS, checkerboard
 
 DOUBLE = torch.float64
 

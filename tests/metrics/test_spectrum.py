@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from upsample_lab.metrics import LINE_PERIODS, ORIENTATIONS, image_artifacts, line_energy_db, radial_power_spectrum
-from upsample_lab.metrics.selftest.carriers import synthetic_images
-from upsample_lab.metrics.selftest.probes import checkerboard
+from upsample_lab.selftest.carriers import synthetic_images
+from upsample_lab.selftest.probes import checkerboard
 
 DOUBLE = torch.float64
 PATTERNS = [(period, orientation) for period in LINE_PERIODS for orientation in ORIENTATIONS]

@@ -14,14 +14,14 @@ import pytest
 from torch import nn
 
 import upsample_lab.passport
-from upsample_lab.palette import LOOKS, SOLID, Look, look_of
+from upsample_lab.drawing.palette import LOOKS, SOLID, Look, look_of
+from upsample_lab.drawing.passport import comparison_figure, panel_drawings
+from upsample_lab.drawing.passport_panels import draw_kernel
+from upsample_lab.drawing.style import new_figure, png
 from upsample_lab.passport import Passport, passport
-from upsample_lab.passport.figure import comparison_figure, panel_drawings
-from upsample_lab.passport.page import comparison_page, page
-from upsample_lab.passport.panels import draw_kernel
 from upsample_lab.passport.record import DB_CEILING, decibels, plain
-from upsample_lab.passport.style import new_figure, png
 from upsample_lab.passport.table import WIDTH, comparison, size
+from upsample_lab.report.passport_page import comparison_page, page
 from upsample_lab.upsamplers import UPSAMPLERS
 
 from .modules import decoder, seeded

@@ -16,15 +16,15 @@ from safetensors.numpy import load_file
 from tests.conftest import load_script
 from upsample_lab.catalogue import GREYS
 from upsample_lab.cli.main import guarded
-from upsample_lab.compare.report.flat import GREYS as REPORTED_GREYS
 from upsample_lab.device import Where
+from upsample_lab.drawing.pictures import pattern_grid
+from upsample_lab.drawing.stretch import stretch_factor
 from upsample_lab.metrics import LEVELS
-from upsample_lab.metrics.selftest.probes import checkerboard
 from upsample_lab.models import Autoencoder, build_model
 from upsample_lab.options import load_option
 from upsample_lab.options.model import MlpModel
+from upsample_lab.selftest.probes import checkerboard
 from upsample_lab.tasks.patterns import constant_artifacts, uniform_artifacts, uniform_outputs
-from upsample_lab.training.pictures import pattern_grid, stretch_factor
 from upsample_lab.upsamplers import UPSAMPLERS
 
 Train = Callable[..., int]
@@ -158,10 +158,6 @@ def test_a_pattern_is_drawn_true_and_enlarged_by_a_factor_for_all() -> None:
     assert min(values) < 30
     assert max(values) > 225
     assert np.array_equal(picture, pattern_grid({"output": images.numpy()}, ["a", "b"]))
-
-
-def test_the_report_reads_the_greys_that_are_measured() -> None:
-    assert REPORTED_GREYS == GREYS
 
 
 def test_the_picture_of_the_readme_can_be_drawn_of_any_runs(

@@ -24,7 +24,8 @@ from upsample_lab.compare.verdicts import overall_verdict
 from upsample_lab.settings import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from upsample_lab.options.compare import CompareConfig
+    from upsample_lab.options import load_option
+from upsample_lab.options.compare import CompareConfig
 
 DEFAULT_REFERENCE = "deconv"  # as configs/compare.yaml has it
 LATENCY_VARIANTS = 24  # above, measuring them side by side takes longer than anybody waits for a report
@@ -99,15 +100,9 @@ def reference_of(groups: Sequence[Group], word: str) -> tuple[str | None, list[s
 
 
 def _has_default_options(group: Group) -> bool:
-    from upsample_lab.cli.compose import compose_one
-    from upsample_lab.config import TrainConfig
-
-    defaults = compose_one("train", [f"upsample={group.layer}"])
-    assert isinstance(defaults, TrainConfig)
     own = group.runs[0].config.get("upsample")
-    return isinstance(own, Mapping) and all(
-        own.get(key, value) == value for key, value in asdict(defaults.upsample).items()
-    )
+    defaults = asdict(load_option("upsample", group.layer))
+    return isinstance(own, Mapping) and all(own.get(key, value) == value for key, value in defaults.items())
 
 
 def chosen_metrics(keys: Sequence[str], primary: str, groups: Sequence[Group] = ()) -> list[Metric]:

@@ -13,8 +13,8 @@ from upsample_lab.compare.result import Examples, RegionError
 from upsample_lab.compare.statistics import Array
 from upsample_lab.compare.variants import Group
 from upsample_lab.options.task import DEFAULT_TASK
+from upsample_lab.runs.files import TEST_IMAGES
 
-FILE = "test_images.safetensors"
 REGION_COUNT = 3  # edges, flat, rest: the order of metrics.regions.REGIONS, which is not imported as it needs torch
 
 
@@ -34,10 +34,10 @@ def per_image(groups: Sequence[Group], seeds: Sequence[int]) -> tuple[dict[str, 
     """
     found, missing = {}, []
     every = [run for group in groups for run in group.runs]
-    if all(run.task != DEFAULT_TASK and not (run.path / FILE).exists() for run in every):
+    if all(run.task != DEFAULT_TASK and not (run.path / TEST_IMAGES).exists() for run in every):
         return {}, []
     for group in groups:
-        files = [run.path / FILE for run in group.runs if run.seed in seeds]
+        files = [run.path / TEST_IMAGES for run in group.runs if run.seed in seeds]
         figures = [_read(file) for file in files]
         whole = [one for one in figures if one is not None]
         if len(whole) == len(files) and len({len(one.psnr_db) for one in whole}) == 1:
@@ -45,7 +45,9 @@ def per_image(groups: Sequence[Group], seeds: Sequence[int]) -> tuple[dict[str, 
             psnr_db = np.mean([one.psnr_db for one in whole], axis=0)
             found[group.name] = PerImage(regions, psnr_db, min(one.shown_count for one in whole))
         else:
-            missing.append(f"{group.name}: {len(files) - len(whole)} of {len(files)} runs have no {FILE} that is whole")
+            missing.append(
+                f"{group.name}: {len(files) - len(whole)} of {len(files)} runs have no {TEST_IMAGES} that is whole"
+            )
     return found, missing
 
 
@@ -78,6 +80,6 @@ def examples_of(figures: Mapping[str, PerImage], groups: Sequence[Group], seeds:
     spread_db = table.max(axis=0) - table.min(axis=0)
     order = np.argsort(-spread_db, kind="stable")
     lowest = min(seeds)
-    files = {g.name: next(run.path for run in g.runs if run.seed == lowest) / FILE for g in groups}
+    files = {g.name: next(run.path for run in g.runs if run.seed == lowest) / TEST_IMAGES for g in groups}
     psnr_db = {group.name: tuple(table[row, order].tolist()) for row, group in enumerate(groups)}
     return Examples(tuple(order.tolist()), tuple(spread_db[order].tolist()), psnr_db, files)

@@ -11,10 +11,10 @@ from torch import Tensor
 from upsample_lab.doctor.attribute import Attribution
 from upsample_lab.doctor.diagnosis import Diagnosis, number, place
 from upsample_lab.doctor.outputs import units_of
+from upsample_lab.drawing.palette import FAINT, INK
+from upsample_lab.drawing.pictures import STRETCHES
+from upsample_lab.drawing.style import SMALL_PT, TEXT_PT, TITLE_PT, label, new_figure
 from upsample_lab.metrics.levels import without_shading
-from upsample_lab.palette import FAINT, INK
-from upsample_lab.passport.style import SMALL_PT, TEXT_PT, TITLE_PT, label, new_figure
-from upsample_lab.training.pictures import STRETCHES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from html import escape
 
 from upsample_lab.doctor.diagnosis import Diagnosis
 from upsample_lab.doctor.table import HEADS, LEGEND, cells
-from upsample_lab.passport.page import document, embedded, finding_list
-from upsample_lab.passport.style import png
+from upsample_lab.drawing.style import png
+from upsample_lab.report.passport_page import document, embedded, finding_list
 
 
 def page(diagnosis: Diagnosis, command: str = "") -> str:

@@ -6,7 +6,7 @@ Every colour is light enough for dark text, on a white page and on a black one.
 
 from __future__ import annotations
 
-from upsample_lab.palette import oklch_to_hex
+from upsample_lab.drawing.palette import oklch_to_hex
 
 from .algebra import Weight
 

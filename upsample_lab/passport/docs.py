@@ -9,12 +9,12 @@ from torch import nn
 
 from upsample_lab.cli.compose import compose_grid
 from upsample_lab.cost import count_macs, parameter_count
+from upsample_lab.drawing.passport import comparison_figure
+from upsample_lab.drawing.style import png
 from upsample_lab.options.passport import PassportConfig
 from upsample_lab.passport.configured import build, measure
-from upsample_lab.passport.figure import comparison_figure
 from upsample_lab.passport.isolation import cast, isolated
 from upsample_lab.passport.probe import Probe
-from upsample_lab.passport.style import png
 from upsample_lab.passport.table import comparison_rows, count
 from upsample_lab.passport.timing import batch_shape
 from upsample_lab.settings import choices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,9 +57,9 @@ class Passport(Record):
 
     def figure(self) -> Figure:
         """One sheet with all panels, as a matplotlib figure that belongs to no window and no global state."""
-        from upsample_lab.passport.figure import figure  # matplotlib, which not everybody wants
-
-        return figure(self)
+        # By name: drawing is a room above this one, and brings matplotlib, which not everybody wants.
+        sheet: Figure = importlib.import_module("upsample_lab.drawing.passport").figure(self)
+        return sheet
 
 
 def passport(

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from upsample_lab.config import TrainConfig
-from upsample_lab.runs.files import read_json, remove_leftovers, write_json, write_text
+from upsample_lab.runs.files import TEST_IMAGES, read_json, remove_leftovers, write_json, write_text
 from upsample_lab.runs.identity import attempts_in, next_attempt, run_name
 from upsample_lab.runs.lock import Hold, held
 from upsample_lab.settings import ConfigError
@@ -97,7 +97,7 @@ class RunDirectory:
 
     @property
     def test_images(self) -> Path:
-        return self.path / "test_images.safetensors"
+        return self.path / TEST_IMAGES
 
     def status(self) -> dict[str, Any]:
         """The status file; `state` is None where there is none. `running` is what a killed process leaves behind."""

@@ -14,6 +14,9 @@ from typing import Any
 MAX_JSON_BYTES = 16 << 20  # the largest file of a run, a capsule with its diff, has at most 1 MB or two
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}\.tmp")
 
+TEST_IMAGES = "test_images.safetensors"
+"""What a run keeps of each image of the test set: `tasks/each_image.py` writes it, a comparison reads it."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from upsample_lab.catalogue import TASKS
 from upsample_lab.data import BatchLoader, eval_batches
+from upsample_lab.drawing.pictures import flat_window_picture, kernel_grid, reconstruction_grid, uniform_picture
 from upsample_lab.metrics import QualityMeter
 from upsample_lab.models import Autoencoder, decoder_parameter_count, macs_per_image
 from upsample_lab.objectives import reconstruction_loss
@@ -17,7 +18,6 @@ from upsample_lab.settings import ConfigError
 from upsample_lab.tasks.base import Batch, Findings, Models, NotFiniteOutput, Setting, Task
 from upsample_lab.tasks.each_image import EachImage
 from upsample_lab.tasks.patterns import constant_artifacts, evaluating, uniform_artifacts, uniform_outputs
-from upsample_lab.training.pictures import flat_window_picture, kernel_grid, reconstruction_grid, uniform_picture
 
 EVALUATION_BATCH = 256
 

@@ -37,7 +37,7 @@ def run(config: CompareConfig, command: str) -> int:
     write_tables(comparison, folder)
     print_comparison(comparison)
     if config.report:
-        from upsample_lab.compare.report import write_report
+        from upsample_lab.report import write_report
 
         write_report(comparison, folder, passports=config.passports)
         print(f"report:  {folder / 'report.html'}")

@@ -113,7 +113,7 @@ def _check_writable(folder: Path) -> None:
 
 def _write(found: Diagnosis, folder: Path, command: str) -> None:
     """Write the figure, the page and the numbers, and print their paths. Raises ConfigError."""
-    from upsample_lab.passport.style import png
+    from upsample_lab.drawing.style import png
 
     contents = {"png": png(found.figure()), "html": found.html(command).encode(), "json": found.json().encode()}
     try:

@@ -61,12 +61,12 @@ def run(configs: Sequence[PassportConfig], *, whole_registry: bool = False, comm
     Raises ConfigError for settings that no upsampler can be built with, and for a folder that cannot be
     written. In a comparison of the whole registry such upsamplers are left out, and named.
     """
+    from upsample_lab.drawing.passport import comparison_figure
+    from upsample_lab.drawing.style import png
     from upsample_lab.passport.configured import build, measure, title
-    from upsample_lab.passport.figure import comparison_figure
-    from upsample_lab.passport.page import comparison_page, page
     from upsample_lab.passport.progress import shown
-    from upsample_lab.passport.style import png
     from upsample_lab.passport.table import comparison
+    from upsample_lab.report.passport_page import comparison_page, page
 
     if not whole_registry:
         for config in configs:
@@ -93,13 +93,13 @@ def of_run(config: PassportConfig, command: str = "") -> int:
     Prints their comparison and the paths of its files; returns the exit status. Raises ConfigError.
     """
     from upsample_lab.data import eval_batches
+    from upsample_lab.drawing.passport import comparison_figure
+    from upsample_lab.drawing.style import png
     from upsample_lab.models import Autoencoder
-    from upsample_lab.passport.figure import comparison_figure
     from upsample_lab.passport.of_run import run_passports
-    from upsample_lab.passport.page import run_page
     from upsample_lab.passport.progress import shown
-    from upsample_lab.passport.style import png
     from upsample_lab.passport.table import comparison
+    from upsample_lab.report.passport_page import run_page
     from upsample_lab.trained import best_of, images_of, stored_config
     from upsample_lab.upsamplers import Upsampler
 

@@ -146,7 +146,7 @@ def _draw(found: Scan, path: Path) -> None:
 
     from upsample_lab.data.decode import read_image, whole
     from upsample_lab.doctor.scanning import CROP_PX
-    from upsample_lab.training.pictures import pattern_grid
+    from upsample_lab.drawing.pictures import pattern_grid
 
     crops, heads = [], []
     for image in found.flagged[:DRAWN]:

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from upsample_lab.metrics import line_energy_db, phase_variance
-from upsample_lab.metrics.selftest.carriers import CARRIERS, IMAGE_COUNT
-from upsample_lab.metrics.selftest.false_alarms import (
+from upsample_lab.selftest.carriers import CARRIERS, IMAGE_COUNT
+from upsample_lab.selftest.false_alarms import (
     LEVELS,
     NULL_CASES,
     PATTERN_CASES,
@@ -21,9 +21,9 @@ from upsample_lab.metrics.selftest.false_alarms import (
     rejection_table,
     rejections,
 )
-from upsample_lab.metrics.selftest.probes import AMPLITUDES, PROBES, SET_SIZE, checkerboard, detection_limit, readings
-from upsample_lab.metrics.selftest.recovery import FIGURES, broken_recoveries, claimed, recovered_from
-from upsample_lab.metrics.selftest.report import broken_claims, claims_table, luma_and_chroma
+from upsample_lab.selftest.probes import AMPLITUDES, PROBES, SET_SIZE, checkerboard, detection_limit, readings
+from upsample_lab.selftest.recovery import FIGURES, broken_recoveries, claimed, recovered_from
+from upsample_lab.selftest.report import broken_claims, claims_table, luma_and_chroma
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SETS_TESTED = 2  # of the four that the script measures

@@ -17,19 +17,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from upsample_lab.catalogue import ARTIFACT, metric_of
-from upsample_lab.compare.images import FILE
-from upsample_lab.compare.report.figures import Drawing
-from upsample_lab.compare.report.looks import PNG_DPI, SMALL_PT, new_figure
-from upsample_lab.compare.report.pictures import Bytes, as_rgb
-from upsample_lab.compare.report.words import listed, metric_value, shortened
+from upsample_lab.catalogue import ARTIFACT, GREYS, metric_of
 from upsample_lab.compare.result import Comparison
-from upsample_lab.palette import INK
+from upsample_lab.compare.words import listed, metric_value, shortened
+from upsample_lab.drawing.comparison import Drawing
+from upsample_lab.drawing.looks import PNG_DPI, SMALL_PT
+from upsample_lab.drawing.palette import INK
+from upsample_lab.drawing.reconstructions import Bytes, as_rgb
+from upsample_lab.drawing.stretch import deviation, stretch_factor
+from upsample_lab.drawing.style import new_figure
+from upsample_lab.runs.files import TEST_IMAGES
 
-GREYS = (0, 64, 128, 192, 255)  # of `uniform_outputs`, in its order
 SHOWN_PX = 32  # the side of a tile, from its upper left, so that a pixel can be told from the next
-MIDDLE, REACH = 128, 120  # a stretched tile's mean, and how far from it the largest difference of its column may lie
-FACTORS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # above, the rounding of float32 would be drawn as a pattern
+MIDDLE = 128  # a stretched tile's mean
 
 Floats = NDArray[np.float32]
 
@@ -96,7 +96,7 @@ def _note(comparison: Comparison, without: Sequence[str]) -> str:
 
 def _load(folder: Path) -> _Kept | None:
     try:
-        with safe_open(folder / FILE, framework="numpy") as file:
+        with safe_open(folder / TEST_IMAGES, framework="numpy") as file:
             names = set(file.keys())
             if "uniform_outputs" not in names:
                 return None
@@ -127,23 +127,13 @@ def _panel(title: str, shown: Mapping[str, Floats], before: Mapping[str, Floats]
     return Panel(title, (*(["target"] if before else []), "true", f"×{factor}"), tiles, words)
 
 
-def stretch_factor(tiles: Sequence[Floats]) -> int:
-    """The largest of `FACTORS` that keeps every tile's differences from its mean, `[C, h, w]` in 0…1, within a byte."""
-    largest = max(float(np.abs(_deviation(tile)).max()) for tile in tiles) * 255
-    return max((factor for factor in FACTORS if factor * largest <= REACH), default=1)
-
-
 def stretched(tile: Floats, factor: int) -> Bytes:
     """`[C, h, w]` in 0…1 -> `[h, w, 3]`: its differences from each channel's mean, times a factor, around grey."""
-    return as_rgb(_bytes(MIDDLE + factor * 255 * _deviation(tile))[None])[0]
+    return as_rgb(_bytes(MIDDLE + factor * 255 * deviation(tile))[None])[0]
 
 
 def _true(tile: Floats) -> Bytes:
     return as_rgb(_bytes(255 * tile)[None])[0]
-
-
-def _deviation(tile: Floats) -> Floats:
-    return tile - tile.mean(axis=(1, 2), keepdims=True)
 
 
 def _bytes(levels: Floats) -> Bytes:
@@ -173,7 +163,7 @@ def _figure(pictures: FlatPictures, width_in: float) -> Figure:
     count = sum(len(panel.heads) for panel in pictures.panels)
     room = (width - LABELS - PANEL_GAP * len(pictures.panels) - TILE_GAP * count) // count
     height = HEADS + (room + WORDS) * len(pictures.names)
-    figure = new_figure(width_in, height / PNG_DPI)
+    figure = new_figure(width_in, height / PNG_DPI, PNG_DPI)
     figure.set_layout_engine("none")
 
     def write(x: float, y: float, text: str, size_pt: float = WORDS_PT, side: str = "center") -> None:

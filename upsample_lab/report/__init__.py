@@ -9,10 +9,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from upsample_lab.compare.report.markdown import FIGURES, report_markdown
-from upsample_lab.compare.report.material import gather
-from upsample_lab.compare.report.page import report_page
 from upsample_lab.compare.result import Comparison
+from upsample_lab.report.markdown import FIGURES, report_markdown
+from upsample_lab.report.material import gather
+from upsample_lab.report.page import report_page
 
 __all__ = ["write_report"]
 

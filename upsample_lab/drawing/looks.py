@@ -8,12 +8,10 @@ from functools import cache
 from typing import Any
 
 import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 import upsample_lab.options  # noqa: F401  # registers the options of each upsampler
 from upsample_lab.compare.result import Variant
-from upsample_lab.palette import DASHES, MARKERS, Look, look_of, next_look
+from upsample_lab.drawing.palette import DASHES, MARKERS, Look, look_of, next_look
 from upsample_lab.settings import GROUPS, ConfigError, option_values, rule_of
 
 TEXT_PT, SMALL_PT = 9.0, 8.0
@@ -105,10 +103,3 @@ def drawing_rules(salt: str) -> Iterator[None]:
     }
     with matplotlib.rc_context(rules):
         yield
-
-
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """A figure that belongs to no window."""
-    figure = Figure(figsize=(width_in, height_in), dpi=PNG_DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upsample_lab.palette import look_of
+from upsample_lab.drawing.palette import BAD, FAINT, GOOD, INK, look_of
+from upsample_lab.drawing.style import SIGNED, SMALL_PT, TEXT_PT, label
 from upsample_lab.passport.impulse import WINDOW_PX
 from upsample_lab.passport.record import Border, Record, Response
-from upsample_lab.passport.style import BAD, FAINT, GOOD, INK, SIGNED, SMALL_PT, TEXT_PT, label
 from upsample_lab.passport.table import db, macs_words, number, size
 
 if TYPE_CHECKING:

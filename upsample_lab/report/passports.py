@@ -76,9 +76,9 @@ def _kept(folder: Path, subject: Mapping[str, Any]) -> Card | None:
 def _measured(folder: Path, subject: Mapping[str, Any]) -> Card | None:
     import torch
 
+    from upsample_lab.drawing.passport_panels import draw_axes_response, draw_flat, draw_kernel
+    from upsample_lab.drawing.style import free_words, new_figure, png
     from upsample_lab.passport import passport
-    from upsample_lab.passport.panels import draw_axes_response, draw_flat, draw_kernel
-    from upsample_lab.passport.style import free_words, new_figure, png
     from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows
     from upsample_lab.upsamplers import build_upsampler
 

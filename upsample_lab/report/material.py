@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upsample_lab.catalogue import Metric
-from upsample_lab.compare.report.figures import difference_name, drawings
-from upsample_lab.compare.report.flat import FlatPictures, flat_drawing, load_flat
-from upsample_lab.compare.report.passports import Card, passport_cards
-from upsample_lab.compare.report.pictures import Pictures, load_pictures, picture_drawing
-from upsample_lab.compare.report.svg import Rendered, render
 from upsample_lab.compare.result import Comparison
+from upsample_lab.drawing.comparison import difference_name, drawings
+from upsample_lab.drawing.flat import FlatPictures, flat_drawing, load_flat
+from upsample_lab.drawing.reconstructions import Pictures, load_pictures, picture_drawing
+from upsample_lab.report.passports import Card, passport_cards
+from upsample_lab.report.svg import Rendered, render
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from upsample_lab.metrics.levels import FlatWindows, pattern_levels
 from upsample_lab.metrics.meter import QualityMeter
-from upsample_lab.metrics.selftest.carriers import TITLES
-from upsample_lab.metrics.selftest.probes import AMPLITUDES, GREY_LEVEL, SET_SIZE, checkerboard
 from upsample_lab.metrics.spectrum import LINE_PERIODS, ORIENTATIONS
+from upsample_lab.selftest.carriers import TITLES
+from upsample_lab.selftest.probes import AMPLITUDES, GREY_LEVEL, SET_SIZE, checkerboard
 
 WITHIN = 0.05
 """Of the injected amplitude."""

@@ -7,13 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from upsample_lab.catalogue import Metric
-from upsample_lab.compare.report.figures import curve_metric, curve_title, is_curve
-from upsample_lab.compare.report.flat import FlatPictures
-from upsample_lab.compare.report.material import Material
-from upsample_lab.compare.report.passports import Card
-from upsample_lab.compare.report.pictures import Pictures
-from upsample_lab.compare.report.svg import Rendered
-from upsample_lab.compare.report.words import (
+from upsample_lab.compare.result import Comparison, Curve, Variant
+from upsample_lab.compare.words import (
     DIFFERENCE_COLUMNS,
     NONE,
     Cell,
@@ -28,7 +23,12 @@ from upsample_lab.compare.report.words import (
     results_table,
     table_note,
 )
-from upsample_lab.compare.result import Comparison, Curve, Variant
+from upsample_lab.drawing.comparison import curve_metric, curve_title, is_curve
+from upsample_lab.drawing.flat import FlatPictures
+from upsample_lab.drawing.reconstructions import Pictures
+from upsample_lab.report.material import Material
+from upsample_lab.report.passports import Card
+from upsample_lab.report.svg import Rendered
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from upsample_lab.palette import INK, Look, look_of, looks_of
-from upsample_lab.passport import panels
+from upsample_lab.drawing import passport_panels as panels
+from upsample_lab.drawing.palette import BAD, FAINT, GOOD, INK, Look, look_of, looks_of
+from upsample_lab.drawing.style import SMALL_PT, TEXT_PT, TITLE_PT, free_words, label, new_figure
 from upsample_lab.passport.record import Finding, Record
-from upsample_lab.passport.style import BAD, FAINT, GOOD, SMALL_PT, TEXT_PT, TITLE_PT, free_words, label, new_figure
 from upsample_lab.passport.table import heading, macs_words, ms
 
 if TYPE_CHECKING:

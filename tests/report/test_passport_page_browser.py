@@ -9,12 +9,11 @@ import pytest
 from torch import nn
 
 from tests.browser import Browser, chromium, open_browser
+from tests.passport.modules import seeded
+from upsample_lab.drawing.passport import comparison_figure
+from upsample_lab.drawing.style import png
 from upsample_lab.passport import passport
-from upsample_lab.passport.figure import comparison_figure
-from upsample_lab.passport.page import comparison_page, page
-from upsample_lab.passport.style import png
-
-from .modules import seeded
+from upsample_lab.report.passport_page import comparison_page, page
 
 pytestmark = [
     pytest.mark.browser,

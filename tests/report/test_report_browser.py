@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.browser import Browser, Page, chromium, open_browser
-from upsample_lab.compare.report import write_report
-from upsample_lab.compare.report.pictures import load_pictures
+from tests.compare.synthetic import PATTERN, PHASE, PSNR, USUAL, Recipe, synthetic
 from upsample_lab.compare.result import Comparison
-
-from .synthetic import PATTERN, PHASE, PSNR, USUAL, Recipe, synthetic
+from upsample_lab.drawing.reconstructions import load_pictures
+from upsample_lab.report import write_report
 
 pytestmark = [
     pytest.mark.browser,

@@ -1,4 +1,4 @@
-"""How the passport's figures are drawn: one set of settings and helpers, and nothing of matplotlib's global state."""
+"""How figures are made, labelled and saved, with nothing of matplotlib's global state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from upsample_lab.palette import BAD, FAINT, GOOD, INK
+from upsample_lab.drawing.palette import BAD, FAINT, GOOD, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 TITLE_PT, TEXT_PT, SMALL_PT = 11.5, 9.5, 8.5
 DPI = 110
 
-SIGNED = LinearSegmentedColormap.from_list("signed", [GOOD, "#f7f7f7", BAD])
+NEUTRAL = "#f4f4f4"
+SIGNED = LinearSegmentedColormap.from_list("signed", [GOOD, NEUTRAL, BAD])
 """Blue for negative, white for 0, orange for positive: opposite ends differ for every kind of colour vision."""
 
-__all__ = ["BAD", "FAINT", "GOOD", "INK", "SIGNED", "free_words", "label", "new_figure", "png"]
 
-
-def new_figure(width_in: float, height_in: float) -> Figure:
+def new_figure(width_in: float, height_in: float, dpi: int = DPI) -> Figure:
     """A figure that belongs to no window."""
-    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width_in, height_in), dpi=dpi, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

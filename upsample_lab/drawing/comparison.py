@@ -17,14 +17,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from upsample_lab.catalogue import Metric, curve_key
-from upsample_lab.compare.report.looks import (
-    NARROW_IN,
-    SMALL_PT,
-    TEXT_PT,
-    new_figure,
-    variant_looks,
-)
-from upsample_lab.compare.report.words import (
+from upsample_lab.compare.result import Comparison, Curve, Difference, Variant
+from upsample_lab.compare.words import (
     NO_PATTERN,
     artifact_metric,
     effect,
@@ -36,8 +30,15 @@ from upsample_lab.compare.report.words import (
     ranks_of,
     shortened,
 )
-from upsample_lab.compare.result import Comparison, Curve, Difference, Variant
-from upsample_lab.palette import FAINT, INK, Look
+from upsample_lab.drawing.looks import (
+    NARROW_IN,
+    PNG_DPI,
+    SMALL_PT,
+    TEXT_PT,
+    variant_looks,
+)
+from upsample_lab.drawing.palette import FAINT, INK, Look
+from upsample_lab.drawing.style import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +127,7 @@ def _forest(comparison: Comparison, metric: Metric, pairs: Sequence[Difference],
     narrow = width_in <= NARROW_IN
     common = pairs[0].first if len({pair.first for pair in pairs}) == 1 and len(pairs) > 1 else ""
     row_in = 1.4 * ROW_IN if narrow and not common else ROW_IN  # the two names then stand below each other
-    figure = new_figure(width_in, row_in * len(pairs) + (2.0 if narrow else 1.45))
+    figure = new_figure(width_in, row_in * len(pairs) + (2.0 if narrow else 1.45), PNG_DPI)
     axes = figure.add_subplot()
     length = NARROW_NAME_LENGTH if narrow else NAME_LENGTH
     looks = variant_looks(comparison.variants)
@@ -250,7 +251,7 @@ def _cost(comparison: Comparison, metric: Metric, panels: Sequence[Any], width_i
     narrow = width_in <= NARROW_IN
     legend_rows = -(-len(comparison.variants) // (2 if narrow else 4))
     height = (2.5 * len(panels) if narrow else 3.2) + 0.2 * legend_rows
-    figure = new_figure(width_in, height)
+    figure = new_figure(width_in, height, PNG_DPI)
     shape = (len(panels), 1) if narrow else (1, len(panels))
     grid = figure.subplots(*shape, squeeze=False, sharey=not narrow)
     looks = variant_looks(comparison.variants)
@@ -391,7 +392,7 @@ def _artifact(
 ) -> Figure:
     narrow = width_in <= NARROW_IN
     rows_in = 0.25 * len(ranks[0]) + 0.9
-    figure = new_figure(width_in, 2.9 + rows_in if narrow else max(3.6, rows_in))
+    figure = new_figure(width_in, 2.9 + rows_in if narrow else max(3.6, rows_in), PNG_DPI)
     looks = variant_looks(comparison.variants)
     shape: dict[str, Any] = (
         {"nrows": 2, "ncols": 1, "height_ratios": [2.9, rows_in]} if narrow else {"ncols": 2, "width_ratios": [1, 1.4]}
@@ -505,7 +506,7 @@ def _curves(
     narrow = width_in <= NARROW_IN
     count = len(curves)
     height = 3.0 + 0.19 * -(-count // 2) if narrow else max(3.5, 0.185 * count + 0.4)
-    figure = new_figure(width_in, height)
+    figure = new_figure(width_in, height, PNG_DPI)
     axes = figure.add_subplot()
     looks = variant_looks(comparison.variants)
     order = [variant.name for variant in comparison.variants]
@@ -575,7 +576,7 @@ def _region_drawings(comparison: Comparison) -> Iterator[Drawing]:
 
 def _regions(comparison: Comparison, rows: Sequence[Variant], width_in: float) -> Figure:
     narrow = width_in <= NARROW_IN
-    figure = new_figure(width_in, ROW_IN * len(rows) + (1.5 if narrow else 1.1))
+    figure = new_figure(width_in, ROW_IN * len(rows) + (1.5 if narrow else 1.1), PNG_DPI)
     axes = figure.add_subplot()
     looks = variant_looks(comparison.variants)
     order = [variant.name for variant in comparison.variants]

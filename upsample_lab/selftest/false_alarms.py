@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upsample_lab.metrics.phases import phase_means
-from upsample_lab.metrics.selftest.carriers import cifar10_jpeg_images
-from upsample_lab.metrics.selftest.probes import GREY_LEVEL, checkerboard
 from upsample_lab.metrics.sign_test import sign_blocks, sign_test
 from upsample_lab.models import build_model
 from upsample_lab.options import load_option
+from upsample_lab.selftest.carriers import cifar10_jpeg_images
+from upsample_lab.selftest.probes import GREY_LEVEL, checkerboard
 
 LEVELS = (0.05, 0.01, 0.001)
 NOISE_SIZE_PX = 16

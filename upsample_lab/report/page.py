@@ -20,12 +20,16 @@ import numpy as np
 from matplotlib.markers import MarkerStyle
 
 from upsample_lab.catalogue import Metric
-from upsample_lab.compare.report.flat import FlatPictures, Panel
-from upsample_lab.compare.report.looks import variant_looks
-from upsample_lab.compare.report.material import Material
-from upsample_lab.compare.report.passports import Card
-from upsample_lab.compare.report.pictures import NEUTRAL, Pictures, data_address, error_strip, strip, tile_file
-from upsample_lab.compare.report.sections import (
+from upsample_lab.compare.result import Comparison, Variant
+from upsample_lab.compare.words import NONE, Cell, Column, facts, metric_title, number, plural
+from upsample_lab.drawing.flat import FlatPictures, Panel
+from upsample_lab.drawing.looks import variant_looks
+from upsample_lab.drawing.palette import BAD, GOOD, Look
+from upsample_lab.drawing.reconstructions import Pictures, data_address, error_strip, strip, tile_file
+from upsample_lab.drawing.style import NEUTRAL
+from upsample_lab.report.material import Material
+from upsample_lab.report.passports import Card
+from upsample_lab.report.sections import (
     Cards,
     Chart,
     Command,
@@ -41,10 +45,7 @@ from upsample_lab.compare.report.sections import (
     sections,
     setting,
 )
-from upsample_lab.compare.report.svg import color_rules, figure_element, used_colors
-from upsample_lab.compare.report.words import NONE, Cell, Column, facts, metric_title, number, plural
-from upsample_lab.compare.result import Comparison, Variant
-from upsample_lab.palette import BAD, GOOD, Look
+from upsample_lab.report.svg import color_rules, figure_element, used_colors
 
 TILE_PX = 64  # of a picture of a flat area, at most, as in the style sheet
 FIRST_DIRECTION = {"higher": "descending", "lower": "ascending", "": "ascending"}
@@ -53,7 +54,7 @@ FIRST_DIRECTION = {"higher": "descending", "lower": "ascending", "": "ascending"
 def report_page(material: Material) -> str:
     """The page as a string."""
     comparison = material.comparison
-    package = files("upsample_lab.compare.report")
+    package = files("upsample_lab.report")
     script = package.joinpath("report.js").read_text(encoding="utf-8")
     looks = variant_looks(comparison.variants)
     every = sections(material)

@@ -6,9 +6,9 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from upsample_lab.passport.figure import panel_drawings
+from upsample_lab.drawing.passport import panel_drawings
+from upsample_lab.drawing.style import free_words, new_figure, png
 from upsample_lab.passport.record import Finding, Record
-from upsample_lab.passport.style import free_words, new_figure, png
 from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, cost_lines, heading, sections
 
 STYLE = """

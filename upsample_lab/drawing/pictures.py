@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upsample_lab.catalogue import GREYS
+from upsample_lab.drawing.stretch import deviation, factor_for
 
 ERROR_GAIN = 4  # errors of a trained model are faint: |error| x 4 fills the range at a quarter of it
 SHOWN_PX = 84  # images smaller than this are enlarged by a whole factor
@@ -18,7 +19,6 @@ LABEL_PX, GAP_PX, FONT_PX = 76, 2, 15
 KERNELS_SHOWN = 8
 HEAD_PX, HEAD_FONT_PX = 20, 12
 PATTERN_PX = 192  # as SHOWN_PX, for patterns: the eye needs larger fields, and the heads room
-STRETCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def reconstruction_grid(inputs: Tensor, outputs: Tensor) -> np.ndarray:
@@ -46,17 +46,18 @@ def pattern_grid(
             `test_images.safetensors`; C = 1 or 3.
         heads: what is written above each column.
         factor: a stretched image is its difference from each channel's own mean times this, on middle grey: one factor
-            for all, so that they can be compared by eye, and written beside them. None: `stretch_factor`.
+            for all, so that they can be compared by eye, and written beside them. None: `factor_for`.
         window_px: where the images show something, the mean is that of a window of so many pixels around each.
 
     Returns uint8 `[H', W', 3]`. Pixels are enlarged by repetition, so that what is seen of a checkerboard is its own.
     """
     images = {label: torch.as_tensor(row).detach().float().cpu() for label, row in rows.items()}
+    differences = {label: _deviation(row, window_px) for label, row in images.items()}
     if factor is None:
-        factor = stretch_factor(images.values(), window_px)
+        factor = factor_for(max(float(each.abs().max()) for each in differences.values()))
     strips = []
     for label, row in images.items():
-        stretched = (0.5 + factor * deviation(row, window_px)).clamp(0, 1)
+        stretched = (0.5 + factor * differences[label]).clamp(0, 1)
         true = _strip(row.clamp(0, 1), PATTERN_PX)
         strips += [_labelled(label, true), _labelled(f"{label}\nx{factor}", _strip(stretched, PATTERN_PX))]
     picture = np.concatenate(strips)
@@ -76,23 +77,13 @@ def flat_window_picture(target: Tensor, output: Tensor, rms_levels: Tensor, **_:
     return pattern_grid({"input": target, "output": output}, heads)
 
 
-def deviation(images: Tensor, window_px: int | None = None) -> Tensor:
+def _deviation(images: Tensor, window_px: int | None) -> Tensor:
     """`[N, C, H, W]` less each image's and channel's own mean, or that of a window around each pixel."""
-    if window_px is not None:
-        before = window_px // 2
-        padding = (before, window_px - 1 - before) * 2
-        return images - F.avg_pool2d(F.pad(images, padding, mode="replicate"), window_px, stride=1)
-    return images - images.mean(dim=(-2, -1), keepdim=True)
-
-
-def stretch_factor(images: Iterable[Tensor], window_px: int | None = None) -> int:
-    """How far contrast can be stretched before the strongest deviation from its mean leaves the range.
-
-    One of 1, 2, 5, 10 … 1000: at the last one a twentieth of a grey level is a fifth of the range, and what is fainter
-    is left as faint as it is.
-    """
-    largest = max(float(deviation(each, window_px).abs().max()) for each in images)
-    return max((factor for factor in STRETCHES if factor * largest <= 0.5), default=1)
+    if window_px is None:
+        return deviation(images)  # type: ignore[no-any-return]
+    before = window_px // 2
+    padding = (before, window_px - 1 - before) * 2
+    return images - F.avg_pool2d(F.pad(images, padding, mode="replicate"), window_px, stride=1)
 
 
 def _headed(heads: Sequence[str], width: int) -> np.ndarray:

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from upsample_lab.metrics.selftest.carriers import TITLES
-from upsample_lab.metrics.selftest.probes import AMPLITUDES, GREY_LEVEL, PROBES, checkerboard, is_found
-from upsample_lab.metrics.selftest.report import Curves
 from upsample_lab.metrics.spectrum import LINE_PERIODS, ORIENTATIONS
+from upsample_lab.selftest.carriers import TITLES
+from upsample_lab.selftest.probes import AMPLITUDES, GREY_LEVEL, PROBES, checkerboard, is_found
+from upsample_lab.selftest.report import Curves
 
 _COLOURS = {"horizontal": "#0072b2", "vertical": "#e69f00", "diagonal": "#009e73"}  # Okabe and Ito: colour-blind safe
 _MARKERS = {"horizontal": "o", "vertical": "s", "diagonal": "D"}

@@ -4,9 +4,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upsample_lab.metrics.phases import phase_variance
-from upsample_lab.metrics.selftest.carriers import TITLES
-from upsample_lab.metrics.selftest.probes import PROBES, MetricProbe, detection_curve, detection_limit
 from upsample_lab.metrics.spectrum import Orientation, line_energy_db
+from upsample_lab.selftest.carriers import TITLES
+from upsample_lab.selftest.probes import PROBES, MetricProbe, detection_curve, detection_limit
 
 Curves = dict[tuple[str, str, int, Orientation], list[list[float]]]
 """(carrier, probe, period, orientation) -> the readings at amplitude 0 and at each of `AMPLITUDES`."""

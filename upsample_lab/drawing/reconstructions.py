@@ -10,23 +10,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from upsample_lab.compare.report.figures import Drawing
-from upsample_lab.compare.report.looks import SMALL_PT, new_figure
-from upsample_lab.compare.report.words import number, plural, shortened
 from upsample_lab.compare.result import Comparison
-from upsample_lab.palette import BAD, GOOD, INK
+from upsample_lab.compare.words import number, plural, shortened
+from upsample_lab.drawing.comparison import Drawing
+from upsample_lab.drawing.looks import PNG_DPI, SMALL_PT
+from upsample_lab.drawing.palette import INK
+from upsample_lab.drawing.style import SIGNED, new_figure
 
 SHOWN = 12  # images of each variant
 SHOWN_PIXELS = 400_000  # of each variant, so that a page of large images can still be sent by mail
 DRAWN = 8  # columns of the figure
-NEUTRAL = "#f4f4f4"
-SIGNED = LinearSegmentedColormap.from_list("signed", [GOOD, NEUTRAL, BAD])
 LIMIT_PERCENT = 99.5  # of all errors lie within the colours' range; the few beyond have its last colour
 
 Bytes = NDArray[np.uint8]
@@ -162,7 +160,7 @@ def _figure(comparison: Comparison, pictures: Pictures, count: int, width_in: fl
     labels_in = 1.5
     height, width = pictures.originals.shape[1:3]
     row_in = (width_in - labels_in) / count * height / width
-    figure = new_figure(width_in, row_in * (1 + 2 * len(names)) + 0.1 * len(names) + 0.1)
+    figure = new_figure(width_in, row_in * (1 + 2 * len(names)) + 0.1 * len(names) + 0.1, PNG_DPI)
     figure.set_layout_engine("none")
     total_in = figure.get_figheight()
     top = total_in - 0.05

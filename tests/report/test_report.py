@@ -19,23 +19,24 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-import upsample_lab.compare.report as report
+import upsample_lab.report as report
+from tests.compare.synthetic import GREYS, METRICS, PATTERN, PSNR, USUAL, Recipe, flat_tensors, many, synthetic
 from upsample_lab.catalogue import Metric
 from upsample_lab.compare.curves import History, curve_of
-from upsample_lab.compare.report import write_report
-from upsample_lab.compare.report.figures import artifact_axis, drawings, forest_pairs, log_ticks
-from upsample_lab.compare.report.flat import load_flat, stretch_factor
-from upsample_lab.compare.report.looks import NARROW_IN, SMALL_PT, WIDE_IN, new_figure, variant_looks
-from upsample_lab.compare.report.markdown import plain
-from upsample_lab.compare.report.passports import FOLDER, Card, passport_cards
-from upsample_lab.compare.report.pictures import load_pictures
-from upsample_lab.compare.report.sections import NO_FLAT
-from upsample_lab.compare.report.svg import DARK_CONTRAST, DARK_PAPER, contrast, on_dark, render
-from upsample_lab.compare.report.words import listed, number, ranks_of, results_table, shortened, signed, standing
 from upsample_lab.compare.result import Comparison, Curve, Run, Variant, VariantCost
-from upsample_lab.palette import LOOKS, look_of
-
-from .synthetic import GREYS, METRICS, PATTERN, PSNR, USUAL, Recipe, flat_tensors, many, synthetic
+from upsample_lab.compare.words import listed, number, ranks_of, results_table, shortened, signed, standing
+from upsample_lab.drawing.comparison import artifact_axis, drawings, forest_pairs, log_ticks
+from upsample_lab.drawing.flat import load_flat
+from upsample_lab.drawing.looks import NARROW_IN, SMALL_PT, WIDE_IN, variant_looks
+from upsample_lab.drawing.palette import LOOKS, look_of
+from upsample_lab.drawing.reconstructions import load_pictures
+from upsample_lab.drawing.stretch import stretch_factor
+from upsample_lab.drawing.style import new_figure
+from upsample_lab.report import write_report
+from upsample_lab.report.markdown import plain
+from upsample_lab.report.passports import FOLDER, Card, passport_cards
+from upsample_lab.report.sections import NO_FLAT
+from upsample_lab.report.svg import DARK_CONTRAST, DARK_PAPER, contrast, on_dark, render
 
 HOSTILE = "<script>alert(\"1\")</script> & 'co' | `$x$` </style>\n# **x**"
 
@@ -125,7 +126,7 @@ def test_the_same_comparison_gives_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_needs_no_torch() -> None:
-    code = "import sys, upsample_lab.compare.report; sys.exit('torch' in sys.modules)"
+    code = "import sys, upsample_lab.report; sys.exit('torch' in sys.modules)"
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
 
 

@@ -10,9 +10,10 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-from upsample_lab.compare.report.figures import BAND, Drawing
-from upsample_lab.compare.report.looks import NARROW_IN, WIDE_IN, channels, drawing_rules
-from upsample_lab.palette import FAINT, INK
+from upsample_lab.drawing.comparison import BAND, Drawing
+from upsample_lab.drawing.looks import NARROW_IN, WIDE_IN, channels, drawing_rules
+from upsample_lab.drawing.palette import FAINT, INK
+from upsample_lab.drawing.style import png
 
 DARK_PAPER = "#15181d"  # as in report.css
 DARK_CONTRAST = 3.2  # WCAG 2.2, 1.4.11 asks 3 of graphics; words have the colour of the ink
@@ -39,21 +40,14 @@ def render(drawing: Drawing, *, in_page: bool = True) -> Rendered:
     """Draw it as files and, if it is to be part of the page, for desktop and telephone."""
     with drawing_rules(f"{drawing.name} wide"):
         figure = drawing.draw(WIDE_IN)
-        png = as_png(figure)
+        image = png(figure)
         figure.set_layout_engine(None)  # it is laid out already
         svg = _svg(figure, drawing.title)
     if not in_page:
-        return Rendered(drawing, png, svg)
+        return Rendered(drawing, image, svg)
     with drawing_rules(f"{drawing.name} narrow"):
         narrow = _svg(drawing.draw(NARROW_IN), drawing.title)
-    return Rendered(drawing, png, svg, inline(svg), inline(narrow))
-
-
-def as_png(figure: Figure) -> bytes:
-    """Without the version that would make two of the same differ."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return Rendered(drawing, image, svg, inline(svg), inline(narrow))
 
 
 def _svg(figure: Figure, title: str) -> str:

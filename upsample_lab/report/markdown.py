@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from upsample_lab.compare.report.material import Material
-from upsample_lab.compare.report.sections import (
+from upsample_lab.compare.words import BEST, Cell, Column, facts, metric_title
+from upsample_lab.report.material import Material
+from upsample_lab.report.sections import (
     Cards,
     Chart,
     Command,
@@ -20,8 +21,7 @@ from upsample_lab.compare.report.sections import (
     TableBlock,
     sections,
 )
-from upsample_lab.compare.report.svg import Rendered
-from upsample_lab.compare.report.words import BEST, Cell, Column, facts, metric_title
+from upsample_lab.report.svg import Rendered
 
 FIGURES = "figures"  # the folder of figures, beside the report
 
