@@ -18,14 +18,14 @@ REGISTRY = ("<!-- registry: begin -->", "<!-- registry: end -->")
 
 def upsamplers_page(_: str) -> str:
     """docs/upsamplers.md, all of it."""
-    from upsample_lab.upsamplers.table import upsamplers_page as page
+    from upsample_lab.cli.docs.upsamplers import upsamplers_page as page
 
     return page()
 
 
 def passport_page(page: str) -> str:
     """docs/passport.md with its table of the registry measured again."""
-    from upsample_lab.passport.docs import registry_table
+    from upsample_lab.cli.docs.passport import registry_table
 
     return _with_table(page, registry_table())
 
@@ -60,7 +60,7 @@ def main(words: Sequence[str] | None = None) -> int:
         path.write_text(write(path.read_text(encoding="utf-8")), encoding="utf-8")
         _tell(path)
     if with_pictures:
-        from upsample_lab.passport.docs import pictures
+        from upsample_lab.cli.docs.passport import pictures
 
         for name, content in pictures():
             path = DOCS / "images" / f"{name}.png"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.upsamplers.upsampler_cases import NAMES
-from upsample_lab.upsamplers.table import cost_table, definition_table, option_table, upsamplers_page
+from upsample_lab.cli.docs.upsamplers import cost_table, definition_table, option_table, upsamplers_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "upsamplers.md"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator
 
 import torch
 
+from upsample_lab.metrics import dc_phase_variation
 from upsample_lab.settings import GROUPS, allowed_text, option_values, rule_of
 from upsample_lab.upsamplers import UPSAMPLERS, build_upsampler
 from upsample_lab.upsamplers.base import Upsampler
@@ -103,18 +103,16 @@ def _cost_row(name: str) -> tuple[str, ...]:
         f"{upsampler.macs_per_pixel():,.0f}",
         "yes" if upsampler.linear else "no",
         upsampler.shift_equivariant,
-        "follows the guide" if upsampler.needs_guide else f"{dc_phase_variation(upsampler):.2f}",
+        "follows the guide" if upsampler.needs_guide else f"{_even_response(upsampler):.2f}",
     )
 
 
-def dc_phase_variation(upsampler: Upsampler) -> float:
-    """`√(mean_channels Var_phases G² / mean G²)` of the response G to ones, away from borders."""
-    size, margin, scale = 24, 8, upsampler.scale
+def _even_response(upsampler: Upsampler) -> float:
+    """`dc_phase_variation` of the response to ones, out of the reach of borders."""
+    size, margin = 24, 8 * upsampler.scale
     with torch.no_grad():
-        output = upsampler.double()(torch.ones(1, upsampler.in_channels, size, size, dtype=torch.float64))
-    middle = output[..., margin * scale : -margin * scale, margin * scale : -margin * scale]
-    gains = torch.stack([middle[..., a::scale, b::scale].mean((-2, -1)) for a in range(scale) for b in range(scale)])
-    return math.sqrt(gains.var(0, unbiased=False).mean() / gains.square().mean())
+        response = upsampler.double()(torch.ones(1, upsampler.in_channels, size, size, dtype=torch.float64))
+    return dc_phase_variation(response[..., margin:-margin, margin:-margin], upsampler.scale)
 
 
 def _option_rows(name: str) -> Iterator[tuple[str, str, str, str]]:
