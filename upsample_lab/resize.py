@@ -25,10 +25,8 @@ where that is above 1, its weights are normalised, and ``a = -½``, as in Pillow
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from upsample_lab.callable_module import make_callable
 from upsample_lab.conv import followed_by_a_tool, is_channels_last, own_tensor, under_a_mode, without_autocast
 from upsample_lab.conv.checks import as_int
 from upsample_lab.conv.kept import Kept
@@ -563,11 +562,4 @@ def _as_factor(value: Any) -> float:
     return float(value)
 
 
-class _Callable(ModuleType):
-    """`upsample_lab.resize` is this module for whoever imports it, and the function for whoever calls it."""
-
-    def __call__(self, *arguments: Any, **named: Any) -> Tensor:
-        return resize(*arguments, **named)
-
-
-sys.modules[__name__].__class__ = _Callable
+make_callable(__name__)

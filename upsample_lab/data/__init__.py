@@ -17,7 +17,7 @@ from upsample_lab.data.glyphs import make_glyphs
 from upsample_lab.data.image_folder import FolderSettings, load_image_folder
 from upsample_lab.data.loader import BatchLoader, eval_batches
 from upsample_lab.data.mnist import FASHION_MNIST, MNIST, load_idx, prepare_idx
-from upsample_lab.data.sets import DataError, ImageSets, Source, dataset_digest, image_facts, split_sets
+from upsample_lab.data.sets import DataError, DataSource, ImageSets, dataset_digest, image_facts, split_sets
 from upsample_lab.registry import PARTS, Part, made
 
 __all__ = [
@@ -92,7 +92,7 @@ def load_images(config: Any) -> ImageSets:
     return split_sets(config.name, train, test, **counts, notes=notes, pixels=pixels)
 
 
-def _own(part: Part, config: Any) -> Source:
+def _own(part: Part, config: Any) -> DataSource:
     """The images of a plugin's dataset. Raises `DataError` where they are not what is wanted, uint8 `[N, C, H, W]`."""
     sets = [torch.as_tensor(images) for images in made(part, options=config).images()]
     shape = (config.channels, config.image_size, config.image_size)
@@ -101,24 +101,24 @@ def _own(part: Part, config: Any) -> Source:
         wanted = f"two sets of images, uint8 [N, {', '.join(map(str, shape))}]"
         raise DataError(f"data={part.name}: images() of {part.module} must return {wanted}, got {found or 'none'}")
     train, test = (images.contiguous() for images in sets)
-    return Source(train, test)
+    return DataSource(train, test)
 
 
-def _read(config: Any) -> Source:
+def _read(config: Any) -> DataSource:
     if config.name in PARTS["data"]:
         return _own(PARTS["data"][config.name], config)
     match config.name:
         case "mnist" | "fashion_mnist":
-            return Source(*load_idx(IDX_SOURCES[config.name], _root(config)))
+            return DataSource(*load_idx(IDX_SOURCES[config.name], _root(config)))
         case "cifar10":
-            return Source(*load_cifar(CIFAR10, _root(config)))
+            return DataSource(*load_cifar(CIFAR10, _root(config)))
         case "image_folder":
             named = {part: tuple(getattr(config, part, None) or ()) for part in ("train_folders", "test_folders")}
             settings = FolderSettings(config.image_size, config.channels, config.test_fraction, **named)
             return load_image_folder(_root(config), config.path, settings, config.cache_dir)
         case "glyphs":
             train = make_glyphs(config.train_count, config.glyph_seed, stream=0)
-            return Source(train, make_glyphs(config.test_count, config.glyph_seed, stream=1))
+            return DataSource(train, make_glyphs(config.test_count, config.glyph_seed, stream=1))
     raise DataError(f"data.name={config.name}: unknown data set")
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from upsample_lab.data.decode import UnusableImageError, decode
 from upsample_lab.data.listing import ImageFile, Listing, list_images, resolve_folder, split_files
 from upsample_lab.data.progress import progress
-from upsample_lab.data.sets import DataError, Source
+from upsample_lab.data.sets import DataError, DataSource
 
 FORMAT_VERSION = 2
 """Raise it when the same files would be converted to other pixels."""
@@ -95,7 +95,7 @@ class PreparationReport:
         return tuple(notes)
 
 
-def load_image_folder(root: Path, path: str, settings: FolderSettings, cache_dir: str | None) -> Source:
+def load_image_folder(root: Path, path: str, settings: FolderSettings, cache_dir: str | None) -> DataSource:
     """Training and test images (uint8 ``[N, C, S, S]``, memory-mapped), and notes; converts them where need be.
 
     Neither converting nor opening them takes more memory for more images.
@@ -134,7 +134,7 @@ def load_image_folder(root: Path, path: str, settings: FolderSettings, cache_dir
     if len(train) < 2 or len(test) < 1:
         counts = f"{len(train)} usable training and {len(test)} usable test image(s), where 2 and 1 are the least"
         raise DataError(f"{folder}: {counts}" + "".join(f"; {note}" for note in notes))
-    return Source(train, test, notes, report.pixels)
+    return DataSource(train, test, notes, report.pixels)
 
 
 def cache_key(listing: Listing, settings: FolderSettings) -> str:

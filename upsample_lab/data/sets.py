@@ -12,7 +12,7 @@ class DataError(Exception):
     """The images cannot be had. The message is one line: where they were looked for, and what to do."""
 
 
-class Source(NamedTuple):
+class DataSource(NamedTuple):
     """What a data set's files hold, uint8 ``[N, C, H, W]``, before it is split."""
 
     train: Tensor

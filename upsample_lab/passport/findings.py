@@ -37,7 +37,7 @@ AnyLayer = TypeVar("AnyLayer", bound=KnownLayer)
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Observed:
     """All that the rules look at."""
 
     subject: Subject
@@ -55,7 +55,7 @@ class Evidence:
         return [layer for layer in self.layers if isinstance(layer, kind)]
 
 
-def find(evidence: Evidence) -> tuple[Finding, ...]:
+def find(evidence: Observed) -> tuple[Finding, ...]:
     """All findings: errors first, then defects, then notes."""
     rules = (
         _wrong_size,
@@ -82,7 +82,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 # Size and repeatability
 
 
-def _wrong_size(e: Evidence) -> Iterator[Finding]:
+def _wrong_size(e: Observed) -> Iterator[Finding]:
     if not e.subject.wrong_sizes:
         return
     s, size = e.subject.scale, e.subject.wrong_sizes[0]
@@ -128,7 +128,7 @@ def _better_kernel(kernel_size: int, stride: int) -> str:
     return "Use " + ", or ".join(f"kernel_size={size} with padding={(size - stride) // 2}" for size in sizes)
 
 
-def _not_repeatable(e: Evidence) -> Iterator[Finding]:
+def _not_repeatable(e: Observed) -> Iterator[Finding]:
     if e.subject.repeat_error > 1e-6:
         yield Finding(
             "not-repeatable",
@@ -139,7 +139,7 @@ def _not_repeatable(e: Evidence) -> Iterator[Finding]:
         )
 
 
-def _silent(e: Evidence) -> Iterator[Finding]:
+def _silent(e: Observed) -> Iterator[Finding]:
     if not e.gains.gain.any():
         yield Finding(
             "no-response",
@@ -150,7 +150,7 @@ def _silent(e: Evidence) -> Iterator[Finding]:
         )
 
 
-def _no_gradient(e: Evidence) -> Iterator[Finding]:
+def _no_gradient(e: Observed) -> Iterator[Finding]:
     if not math.isfinite(e.gradient.border_ratio):
         yield Finding(
             "no-gradient",
@@ -162,7 +162,7 @@ def _no_gradient(e: Evidence) -> Iterator[Finding]:
         )
 
 
-def _no_cost(e: Evidence) -> Iterator[Finding]:
+def _no_cost(e: Observed) -> Iterator[Finding]:
     if e.cost_error:
         yield Finding(
             "no-cost",
@@ -177,7 +177,7 @@ def _no_cost(e: Evidence) -> Iterator[Finding]:
 # The checkerboard
 
 
-def _stride(e: Evidence) -> Iterator[Finding]:
+def _stride(e: Observed) -> Iterator[Finding]:
     for layer in e.of(TransposedLayer):
         if layer.divides:
             continue
@@ -204,17 +204,17 @@ def _stride(e: Evidence) -> Iterator[Finding]:
         )
 
 
-def _uneven_taps(e: Evidence) -> bool:
+def _uneven_taps(e: Observed) -> bool:
     taps = e.gains.taps
     return bool(taps.max() >= 2 * taps.min()) and _variation(e) > NEGLIGIBLE_VARIATION and not e.subject.guide
 
 
-def _variation(e: Evidence) -> float:
+def _variation(e: Observed) -> float:
     """The phases' variation without that of the biases, where the two can be told apart."""
     return e.gains.weight_phase_variation if e.subject.linear else e.gains.dc_phase_variation
 
 
-def _untied_bias(e: Evidence) -> Iterator[Finding]:
+def _untied_bias(e: Observed) -> Iterator[Finding]:
     """Seen from outside in a linear module; in others by the weights of the convolution before a shuffle."""
     g = e.gains
     shuffles = [layer for layer in e.of(ShuffleLayer) if layer.tied_weight and not layer.tied_bias]
@@ -233,7 +233,7 @@ def _untied_bias(e: Evidence) -> Iterator[Finding]:
     )
 
 
-def _unequal_gains(e: Evidence) -> Iterator[Finding]:
+def _unequal_gains(e: Observed) -> Iterator[Finding]:
     variation = _variation(e)
     tied = [layer for layer in e.of(ShuffleLayer) if layer.tied_weight and not layer.tied_bias]
     if variation <= NEGLIGIBLE_VARIATION or (tied and not e.subject.linear):
@@ -260,7 +260,7 @@ def _unequal_gains(e: Evidence) -> Iterator[Finding]:
     )
 
 
-def _stage(e: Evidence) -> Iterator[Finding]:
+def _stage(e: Observed) -> Iterator[Finding]:
     if not e.stages.culprit:
         return
     stage = max(e.stages.stages, key=lambda item: item.share)
@@ -288,7 +288,7 @@ def _border_text(border: Border) -> str:
     )
 
 
-def _blur(e: Evidence) -> Iterator[Finding]:
+def _blur(e: Observed) -> Iterator[Finding]:
     padded = [blur for blur in e.of(BlurLayer) if blur.zero_padded]
     if not e.border.fails or not padded:
         return
@@ -302,7 +302,7 @@ def _blur(e: Evidence) -> Iterator[Finding]:
     )
 
 
-def _border(e: Evidence) -> Iterator[Finding]:
+def _border(e: Observed) -> Iterator[Finding]:
     if not e.border.fails or any(blur.zero_padded for blur in e.of(BlurLayer)):
         return
     fixed = e.parameter_count == 0
@@ -320,7 +320,7 @@ def _border(e: Evidence) -> Iterator[Finding]:
 # Places
 
 
-def _mixed_corners(e: Evidence) -> Iterator[Finding]:
+def _mixed_corners(e: Observed) -> Iterator[Finding]:
     resizes = e.of(ResizeLayer)
     if {layer.align_corners for layer in resizes} != {True, False}:
         return
@@ -335,7 +335,7 @@ def _mixed_corners(e: Evidence) -> Iterator[Finding]:
     )
 
 
-def _stretch(e: Evidence) -> Iterator[Finding]:
+def _stretch(e: Observed) -> Iterator[Finding]:
     worst = _stretching(e)
     if not STRETCH < abs(worst) <= MAX_STRETCH:
         return
@@ -351,7 +351,7 @@ def _stretch(e: Evidence) -> Iterator[Finding]:
     )
 
 
-def _stretching(e: Evidence) -> float:
+def _stretching(e: Observed) -> float:
     """Relative error of the magnification on the worse axis, and 0 where it cannot be measured."""
     if e.impulse.support_px is None:
         return 0.0  # the ends that such a response lacks are missing in its centre
@@ -359,7 +359,7 @@ def _stretching(e: Evidence) -> float:
     return max(errors, key=abs, default=0.0)
 
 
-def _displaced(e: Evidence) -> Iterator[Finding]:
+def _displaced(e: Observed) -> Iterator[Finding]:
     """A magnification that no resize has: an image that is turned over, or put together anew."""
     if abs(_stretching(e)) <= MAX_STRETCH:
         return
@@ -378,7 +378,7 @@ def _displaced(e: Evidence) -> Iterator[Finding]:
 _OTHER_PLACE = {-1: "turned over", 1: "in order", 0: "all in one place"}
 
 
-def _shift(e: Evidence) -> Iterator[Finding]:
+def _shift(e: Observed) -> Iterator[Finding]:
     if abs(_stretching(e)) > MAX_STRETCH:
         return  # which has no one place to be moved from
     shift, learned = _measured_shift(e)
@@ -409,7 +409,7 @@ def _shift(e: Evidence) -> Iterator[Finding]:
     )
 
 
-def _measured_shift(e: Evidence) -> tuple[PerAxis, bool]:
+def _measured_shift(e: Observed) -> tuple[PerAxis, bool]:
     """The shift to tell of, and whether it is that of learned weights, beyond chance, in a support that is centred."""
     i = e.impulse
     if e.learned and i.support_px is None:

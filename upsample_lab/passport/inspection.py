@@ -70,7 +70,7 @@ KnownLayer = TransposedLayer | ResizeLayer | BlurLayer | UnevenPad | ShuffleLaye
 def inspect_layers(probe: Probe) -> tuple[KnownLayer, ...]:
     """The layers that one forward pass goes through."""
     image = torch.ones(1, probe.in_channels, probe.size, probe.size, dtype=probe.dtype, device=probe.device)
-    watcher = _Watcher()
+    watcher = _LayerWatcher()
     with torch.no_grad(), _hooked(probe.module, watcher), watcher:
         probe.raw(image)
     for name, part in probe.module.named_modules():
@@ -81,7 +81,7 @@ def inspect_layers(probe: Probe) -> tuple[KnownLayer, ...]:
     return tuple(dict.fromkeys(watcher.layers))
 
 
-class _Watcher(DispatchMode):
+class _LayerWatcher(DispatchMode):
     """Notes modules by their type as they are entered, and functions as they are dispatched.
 
     A function that runs inside a module already noted for it is not noted again: `inside` is the path of modules, and
@@ -141,7 +141,7 @@ def is_blur(weight: Tensor, groups: int) -> bool:
     return bool((weight >= 0).all()) and bool(((sums - 1).abs() < _BLUR_TOLERANCE).all())
 
 
-def _convolution(watcher: _Watcher, args: Any) -> KnownLayer | None:
+def _convolution(watcher: _LayerWatcher, args: Any) -> KnownLayer | None:
     """aten.convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)"""
     weight, stride = args[1], _pair(args[3])
     if args[6]:
@@ -150,7 +150,7 @@ def _convolution(watcher: _Watcher, args: Any) -> KnownLayer | None:
     return BlurLayer(watcher.where, _any_padding(args[4])) if is_blur(weight, args[8]) and stride == (1, 1) else None
 
 
-def _average_pool(watcher: _Watcher, args: Any) -> KnownLayer | None:
+def _average_pool(watcher: _LayerWatcher, args: Any) -> KnownLayer | None:
     """aten.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)"""
     arguments = [*args, *([None] * 6)]
     kernel, stride, padding, counts_padding = arguments[1], arguments[2], arguments[3], arguments[5]
@@ -160,19 +160,19 @@ def _average_pool(watcher: _Watcher, args: Any) -> KnownLayer | None:
     return BlurLayer(watcher.where, bool(padding) and _any_padding(padding) and counts_padding is not False)
 
 
-def _resize(watcher: _Watcher, args: Any) -> KnownLayer:
+def _resize(watcher: _LayerWatcher, args: Any) -> KnownLayer:
     """aten.upsample_bilinear2d(input, output_size, align_corners, ...)"""
     return ResizeLayer(watcher.where, bool(args[2]))
 
 
-def _pad(watcher: _Watcher, args: Any) -> KnownLayer | None:
+def _pad(watcher: _LayerWatcher, args: Any) -> KnownLayer | None:
     """aten.replication_pad2d(input, (left, right, top, bottom)); others likewise"""
     padding = (*args[1], 0, 0, 0, 0)
     left, right, top, bottom = padding[:4]
     return UnevenPad(watcher.where, (left, right, top, bottom)) if left != right or top != bottom else None
 
 
-def _shuffle(watcher: _Watcher, args: Any) -> KnownLayer:
+def _shuffle(watcher: _LayerWatcher, args: Any) -> KnownLayer:
     """aten.pixel_shuffle(input, factor): channel `c·factor² + phase` becomes the phase of channel `c`"""
     phases = int(args[1]) ** 2
     if watcher.last_conv is None or watcher.last_conv[1].shape[0] % phases:
@@ -200,7 +200,7 @@ _FUNCTIONS: dict[Any, Any] = {
 
 
 @contextmanager
-def _hooked(module: nn.Module, watcher: _Watcher) -> Iterator[None]:
+def _hooked(module: nn.Module, watcher: _LayerWatcher) -> Iterator[None]:
     handles = []
     for name, part in hookable_parts(module):
         handles.append(part.register_forward_pre_hook(lambda m, _, name=name: watcher.enter(name, m)))
@@ -212,7 +212,7 @@ def _hooked(module: nn.Module, watcher: _Watcher) -> Iterator[None]:
             handle.remove()
 
 
-def _leave(watcher: _Watcher) -> None:
+def _leave(watcher: _LayerWatcher) -> None:
     watcher.inside.pop()
 
 

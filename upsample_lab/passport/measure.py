@@ -13,7 +13,7 @@ from torch import nn
 
 from upsample_lab.cost import parameter_count
 from upsample_lab.passport.equivariance import BANDWIDTHS, measure_equivariance
-from upsample_lab.passport.findings import Evidence, find
+from upsample_lab.passport.findings import Observed, find
 from upsample_lab.passport.frequency import measure_frequency
 from upsample_lab.passport.gains import measure_border, measure_gains
 from upsample_lab.passport.gradient import measure_gradient
@@ -184,7 +184,7 @@ def _cost(probe: Probe, work: _Work) -> tuple[Cost | None, str]:
         return None, first_line(error)
 
 
-def _gather(probe: Probe, work: _Work, name: str, kind: str) -> tuple[Evidence, ImpulseTaps]:
+def _gather(probe: Probe, work: _Work, name: str, kind: str) -> tuple[Observed, ImpulseTaps]:
     """The measurements that findings rest on."""
     sizes, wrong = output_sizes(probe)
     out_channels = probe.constant().shape[1]
@@ -211,7 +211,7 @@ def _gather(probe: Probe, work: _Work, name: str, kind: str) -> tuple[Evidence, 
     taps = measure_taps(probe)
     work.what = "constants"
     learned = any(p.requires_grad for p in probe.module.parameters())
-    evidence = Evidence(
+    evidence = Observed(
         subject=subject,
         gains=measure_gains(probe, taps_per_phase(taps)),
         border=measure_border(probe),

@@ -25,7 +25,7 @@ NEGLIGIBLE_VARIATION = 0.01  # DC-phase variation below which no stage is blamed
 
 
 @dataclass
-class Call:
+class StageCall:
     """One call of a part of the module that enlarged its input."""
 
     name: str
@@ -40,7 +40,7 @@ def measure_stages(probe: Probe) -> Stages:
         output = probe.constant()
     stages = [call for call in calls if not call.inner]
     if math.prod(call.scale for call in stages) != probe.scale:
-        stages = [Call("", probe.scale, output)]  # branches, or an enlargement that no part alone makes
+        stages = [StageCall("", probe.scale, output)]  # branches, or an enlargement that no part alone makes
     periods = [math.prod(call.scale for call in stages[i:]) for i in range(len(stages))]
     total = dc_phase_variation(output, probe.scale)
     energies = energy_by_period(output, tuple(sorted(periods)))
@@ -66,9 +66,9 @@ def _phase_variation(output: Tensor, period: int) -> float:
 
 
 @contextmanager
-def _watched(module: nn.Module) -> Iterator[list[Call]]:
+def _watched(module: nn.Module) -> Iterator[list[StageCall]]:
     """Record the calls of parts that enlarge by a whole factor, innermost parts first; an upsampler is one part."""
-    calls: list[Call] = []
+    calls: list[StageCall] = []
 
     def hook(name: str) -> Any:
         def record(part: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -76,7 +76,7 @@ def _watched(module: nn.Module) -> Iterator[list[Call]]:
             if factor > 1:
                 # Outer parts report after the parts inside them.
                 inner = math.prod(call.scale for call in calls if _inside(call.name, name) and not call.inner)
-                calls.append(Call(name, factor, output.detach(), inner=inner > 1))
+                calls.append(StageCall(name, factor, output.detach(), inner=inner > 1))
 
         return record
 
