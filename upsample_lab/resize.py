@@ -35,10 +35,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from upsample_lab.callable_module import make_callable
 from upsample_lab.conv import followed_by_a_tool, is_channels_last, own_tensor, under_a_mode, without_autocast
 from upsample_lab.conv.checks import as_int
 from upsample_lab.conv.kept import Kept
+from upsample_lab.late import make_callable
 
 MODES = ("nearest", "bilinear", "bicubic")
 BICUBIC_A = -0.75

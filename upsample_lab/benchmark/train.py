@@ -58,7 +58,7 @@ class Way(NamedTuple):
 
 
 @dataclass
-class Measured:
+class WayTimes:
     """Milliseconds a step of every way, a number a round."""
 
     batch: int
@@ -115,10 +115,10 @@ def folds(upsample: str) -> tuple[str, ...]:
     return ("auto", "never") if issubclass(LAYERS[upsample], ResizeConvolution) else ("",)
 
 
-def measure(chosen: Sequence[Way], batch: int, repeats: int, steps: int, device: str) -> Measured:
+def measure(chosen: Sequence[Way], batch: int, repeats: int, steps: int, device: str) -> WayTimes:
     """Milliseconds a step of each way; the trainings of one upsampler take turns with each other."""
     images = random_images(IMAGE_COUNT)
-    measured = Measured(batch)
+    measured = WayTimes(batch)
     for upsample in dict.fromkeys(way.upsample for way in chosen):
         mine = [way for way in chosen if way.upsample == upsample]
         calls = {str(n): make_steps(way, batch, steps, device, images) for n, way in enumerate(mine)}
@@ -136,7 +136,7 @@ def make_steps(way: Way, batch: int, steps: int, device: str, images: torch.Tens
     return partial(loop.steps, steps)
 
 
-def _row(measured: Measured, way: Way) -> dict[str, str | float]:
+def _row(measured: WayTimes, way: Way) -> dict[str, str | float]:
     low, middle, high = measured.images_per_sec(way)
     return {
         "upsampler": way.upsample,
@@ -150,7 +150,7 @@ def _row(measured: Measured, way: Way) -> dict[str, str | float]:
     }
 
 
-def goals(measured: Measured) -> list[Goal]:
+def goals(measured: WayTimes) -> list[Goal]:
     """The bounds of the folded ways that were measured."""
     return [
         Goal(

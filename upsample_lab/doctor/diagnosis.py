@@ -15,6 +15,7 @@ from upsample_lab.doctor.calls import Inputs
 from upsample_lab.doctor.measure import Strength
 from upsample_lab.doctor.outputs import Units, crop, tensors, units_of
 from upsample_lab.doctor.sites import Site
+from upsample_lab.late import from_above
 from upsample_lab.passport.progress import Report, shown
 from upsample_lab.passport.record import Finding, plain
 from upsample_lab.passport.stages import NEGLIGIBLE_VARIATION
@@ -79,15 +80,13 @@ class Diagnosis:
 
     def figure(self) -> Figure:
         """The chain of sites with the patterns growing along it; input and output as they are, and stretched."""
-        from upsample_lab.doctor.figure import figure
-
-        return figure(self)
+        chain: Figure = from_above("drawing.diagnosis").figure(self)
+        return chain
 
     def html(self, command: str = "") -> str:
         """One page: findings, figure, table."""
-        from upsample_lab.doctor.page import page
-
-        return page(self, command)
+        page: str = from_above("report.diagnosis_page").page(self, command)
+        return page
 
     def json(self) -> str:
         """All figures; amplitudes are in the output's units."""

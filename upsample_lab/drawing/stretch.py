@@ -19,5 +19,9 @@ def stretch_factor(images: Iterable[Any]) -> int:
 
     At the last one a twentieth of a grey level is a fifth of the range, and what is fainter is left as faint as it is.
     """
-    largest = max(float(abs(deviation(each)).max()) for each in images)
+    return factor_for(max(float(abs(deviation(each)).max()) for each in images))
+
+
+def factor_for(largest: float) -> int:
+    """The same for a deviation that is known."""
     return max((factor for factor in STRETCHES if factor * largest <= REACH), default=1)

@@ -3,8 +3,8 @@
 `passport(module, in_channels, scale)` measures any module; `lint` tells only what is wrong.
 """
 
-from upsample_lab.callable_module import make_callable
 from upsample_lab.cost import count_macs
+from upsample_lab.late import make_callable
 from upsample_lab.passport.measure import Passport, lint, passport
 from upsample_lab.passport.record import Finding
 

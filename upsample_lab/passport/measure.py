@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from upsample_lab.cost import parameter_count
+from upsample_lab.late import from_above
 from upsample_lab.passport.equivariance import BANDWIDTHS, measure_equivariance
 from upsample_lab.passport.findings import Observed, find
 from upsample_lab.passport.frequency import measure_frequency
@@ -57,8 +57,7 @@ class Passport(Record):
 
     def figure(self) -> Figure:
         """One sheet with all panels, as a matplotlib figure that belongs to no window and no global state."""
-        # By name: drawing is a room above this one, and brings matplotlib, which not everybody wants.
-        sheet: Figure = importlib.import_module("upsample_lab.drawing.passport").figure(self)
+        sheet: Figure = from_above("drawing.passport").figure(self)
         return sheet
 
 

@@ -12,7 +12,7 @@ from upsample_lab.doctor.attribute import Attribution
 from upsample_lab.doctor.diagnosis import Diagnosis, number, place
 from upsample_lab.doctor.outputs import units_of
 from upsample_lab.drawing.palette import FAINT, INK
-from upsample_lab.drawing.pictures import STRETCHES
+from upsample_lab.drawing.stretch import factor_for
 from upsample_lab.drawing.style import SMALL_PT, TEXT_PT, TITLE_PT, label, new_figure
 from upsample_lab.metrics.levels import without_shading
 
@@ -116,8 +116,7 @@ def _without_shading(image: Tensor, period: int) -> Tensor:
 
 def _factor(images: list[Tensor]) -> int:
     """How far contrast can be stretched until a hundredth of the pixels leave the range."""
-    largest = max(float(torch.quantile(image.abs().flatten(), 0.99)) for image in images)
-    return max((factor for factor in STRETCHES if factor * largest <= 0.5), default=1)
+    return factor_for(max(float(torch.quantile(image.abs().flatten(), 0.99)) for image in images))
 
 
 def _pixels(image: Tensor) -> np.ndarray:

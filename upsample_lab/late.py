@@ -1,8 +1,9 @@
-"""Modules that can be called as the function of their name: `upsample_lab.resize`, and `upsample_lab.passport`."""
+"""What is bound late: modules that are called as their function, and what a room asks of those above it."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -17,3 +18,11 @@ class CallableModule(ModuleType):
 def make_callable(name: str) -> None:
     """Let the module of that name be called; it says so itself, as its last line, with its `__name__`."""
     sys.modules[name].__class__ = CallableModule
+
+
+def from_above(module: str) -> Any:
+    """A module of the package by its name, for a room that it stands above: what is measured offers its own figure.
+
+    Found when it is asked for, as it brings matplotlib, which not everybody wants.
+    """
+    return import_module(f"upsample_lab.{module}")
