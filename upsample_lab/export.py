@@ -45,7 +45,7 @@ TOLERANCE = 1e-5
 AXES = ("batch", "height", "width")
 COMPILERS = ("c++", "g++", "clang++")
 
-Run = Callable[[tuple[Tensor, ...]], list[Tensor]]
+RunExported = Callable[[tuple[Tensor, ...]], list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def export_onnx(module: nn.Module, example_inputs: Tensor | Sequence[Tensor], pa
     return Exported(case.path, shapes[0], shapes[1], operators, error, tuple(checked))
 
 
-def _onnxruntime(path: Path) -> Run | None:
+def _onnxruntime(path: Path) -> RunExported | None:
     """What runs the file, or None where onnxruntime is not installed."""
     try:
         from onnxruntime import InferenceSession
@@ -295,7 +295,7 @@ class _Case:
             told = f"{type(self.original).__name__}: {type(cause).__name__}: {line}"
             raise ConfigError(f"export: {told}") from error
 
-    def exported(self, program: Any, run: Run) -> Exported:
+    def exported(self, program: Any, run: RunExported) -> Exported:
         nodes = {node.name: node for node in program.graph.nodes}
         signature = program.graph_signature
         shapes = [
@@ -305,7 +305,9 @@ class _Case:
         error, checked = self.compared(run, shapes[0])
         return Exported(self.path, shapes[0], shapes[1], {}, error, tuple(checked))
 
-    def compared(self, run: Run, shapes: Sequence[tuple[int | str, ...]]) -> tuple[float, list[tuple[int, ...]]]:
+    def compared(
+        self, run: RunExported, shapes: Sequence[tuple[int | str, ...]]
+    ) -> tuple[float, list[tuple[int, ...]]]:
         """The largest difference over the example, and over other sizes of the axes that came out open."""
         worst = 0.0
         checked = []

@@ -80,7 +80,7 @@ def flat_window_picture(target: Tensor, output: Tensor, rms_levels: Tensor, **_:
 def _deviation(images: Tensor, window_px: int | None) -> Tensor:
     """`[N, C, H, W]` less each image's and channel's own mean, or that of a window around each pixel."""
     if window_px is None:
-        return deviation(images)  # type: ignore[no-any-return]
+        return deviation(images)
     before = window_px // 2
     padding = (before, window_px - 1 - before) * 2
     return images - F.avg_pool2d(F.pad(images, padding, mode="replicate"), window_px, stride=1)
