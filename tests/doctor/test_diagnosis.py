@@ -15,6 +15,7 @@ from tests.doctor.gallery import GALLERY, noise, picture
 from upsample_lab.doctor import Diagnosis, assert_clean, diagnose
 from upsample_lab.doctor.kernels import balanced
 from upsample_lab.drawing.style import png
+from upsample_lab.metrics import pattern_levels
 from upsample_lab.settings import ConfigError
 
 
@@ -58,6 +59,33 @@ def test_two_sites_have_each_their_own_period_and_the_stronger_is_first() -> Non
         ("up1", [(4, 4)]),
     ]
     assert [finding.where for finding in found.findings if finding.severity == "defect"] == ["up2", "up1"]
+
+
+def test_on_flat_areas_the_figures_are_those_of_pattern_levels() -> None:
+    """Two uneven layers, of which the second undoes part of what the first makes."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.ConvTranspose2d(1, 4, 3, 2, 1, 1), nn.ReLU(), nn.ConvTranspose2d(4, 1, 3, 2, 1, 1))
+    flat = torch.full((1, 1, 32, 32), 0.5)
+    with torch.no_grad():
+        truth = pattern_levels(model(flat), 4).by_period
+    found = {row.site.path: row for row in quiet(model, flat).ranking}
+    for path, period in (("0", 4), ("2", 2)):
+        arrives = found[path].arrives
+        assert arrives is not None
+        assert 255 * arrives.rms == pytest.approx(truth[period], rel=0.01)
+
+
+def test_a_pattern_that_another_layer_undoes_is_not_blamed_and_its_cure_is_warned_of() -> None:
+    """The second stage's kernel is the inverse of the pattern that the first one makes."""
+
+    class Undone(TwoStages):
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.up1(x)
+            return y / torch.tensor([[1.2, 1.0], [1.0, 1.0]]).repeat(x.shape[-2], x.shape[-1])
+
+    found = quiet(Undone(first=0.2), picture(1, 1, 32, 32))
+    assert found.worst is None
+    assert "Other layers even out what up1 makes: with it alone balanced" in found.table()
 
 
 def test_the_pattern_is_followed_along_the_chain() -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.doctor.gallery import picture
-from upsample_lab.doctor.calls import SiteCall, run_watched
+from upsample_lab.doctor.calls import run_watched
 from upsample_lab.doctor.measure import FlatField, flat_field, period_of, repetition
+from upsample_lab.doctor.watcher import SiteCall
 
 CASES = [((2, 2), (1, 1)), ((4, 4), (2, 2)), ((3, 3), (1, 1)), ((8, 8), (4, 4)), ((2, 1), (1, 1)), ((4, 6), (2, 3))]
 

@@ -5,6 +5,7 @@ A site is cured alone, in flight, and the model runs again: what is then gone fr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -13,11 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upsample_lab.conv.geometry import Pair
-from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
+from upsample_lab.doctor.calls import Inputs, run_watched
 from upsample_lab.doctor.kernels import balanced, balanced_shuffle
-from upsample_lab.doctor.measure import FlatField, Strength, as_batch, flat_field, period_of, repetition
-from upsample_lab.doctor.outputs import chosen_output, crop, tensors
+from upsample_lab.doctor.measure import (
+    FEWEST_REPEATS,
+    FlatField,
+    Strength,
+    as_batch,
+    flat_field,
+    overlap,
+    period_of,
+    repetition,
+)
+from upsample_lab.doctor.outputs import chosen_output, tensors
 from upsample_lab.doctor.sites import Site, SiteList
+from upsample_lab.doctor.watcher import SiteCall
 from upsample_lab.metrics.levels import period_average
 from upsample_lab.passport.progress import Report, ignore
 from upsample_lab.settings import ConfigError
@@ -30,6 +41,7 @@ class Reach(NamedTuple):
 
     period: Pair
     coarse: Pair
+    every: Pair  # after which all patterns there repeat
 
 
 @dataclass(frozen=True)
@@ -40,8 +52,9 @@ class Attribution:
     own         at its own output, strongest call; None where that is too small to tell
     flat        its response to its own mean activations
     arrives     all that is at the model's output at its lines; `remains`, the same with the site cured
-    adds        the site's part of that: the pattern of the difference that the cure makes, which has less of a
-                neighbourhood than the images have. What is ranked
+    adds        the site's part of that, which is ranked; None where the output cannot show it
+    cure_adds   the strongest pattern that curing it alone adds, at any site's lines: other layers undo what it makes,
+                and are left without it; its period and its strength
     cure        balanced: the nearest kernel with equal phases in its place; smoothed: its output averaged over a period
     depends     whether the model's output depends on it at all
     """
@@ -53,6 +66,7 @@ class Attribution:
     arrives: Strength | None = None
     remains: Strength | None = None
     adds: Strength | None = None
+    cure_adds: tuple[Pair, Strength] | None = None
     cure: str = ""
     depends: bool = True
 
@@ -75,15 +89,21 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """All that is measured of a model: its sites in order, and ranked. `cured` are its outputs with each site cured,
-    cut to what is shown."""
+    """All that is measured of a model.
+
+    order     its sites, in the order of their first calls; `ranking`, the strongest first
+    together  the effect of curing them all at once
+    cured     the first image of the output with a site cured, by its path; `healed`, with all of them
+    """
 
     order: tuple[Site, ...]
     ranking: tuple[Attribution, ...]
+    together: Effect | None
     chain: tuple[Step, ...]
     output_name: str
     output: Tensor
     cured: dict[str, Tensor]
+    healed: Tensor
     notes: tuple[str, ...]
 
 
@@ -104,7 +124,7 @@ def measure(model: nn.Module, inputs: Inputs, report: Report = ignore) -> Measur
     name, output = chosen_output(result)
     size = (output.shape[-2], output.shape[-1])
     measured = _InPlace(size)
-    passes = 2 + sum(site.measured for site in found)
+    passes = 3 + sum(site.measured for site in found)
     report(1 / passes, "measuring each site")
     again = chosen_output(run_watched(model, inputs, measured.visit))[1]
     if not output.isfinite().all():
@@ -117,17 +137,20 @@ def measure(model: nn.Module, inputs: Inputs, report: Report = ignore) -> Measur
         row = Attribution(site, calls.at(size, site.path), measured.own.get(site.path), measured.flat.get(site.path))
         if site.measured:
             report((2 + index) / passes, f"without {site.path or 'the model itself'}")
-            row, cured[site.path] = _without(model, inputs, row, result, output)
+            row, cured[site.path] = _without(model, inputs, row, result, output, calls.at(size))
         rows.append(row)
     ranking = tuple(sorted(rows, key=lambda row: -row.adds.rms if row.adds else 0.0))
+    report(1 - 1 / passes, "without any of them")
+    healed = chosen_output(run_watched(model, inputs, _cured))[1]
+    together = effect_of(output, healed, calls.at(size))
     chain = (*measured.steps, Step("output", calls.relative(output, size)))
-    return Measured(found, ranking, chain, name, output, cured, tuple(notes))
+    return Measured(found, ranking, together, chain, name, output, cured, healed[0], tuple(notes))
 
 
 def _without(
-    model: nn.Module, inputs: Inputs, row: Attribution, result: Any, output: Tensor
+    model: nn.Module, inputs: Inputs, row: Attribution, result: Any, output: Tensor, everywhere: tuple[Reach, ...]
 ) -> tuple[Attribution, Tensor]:
-    """One site cured, and what is left of its pattern; the output so, cut to its middle."""
+    """One site cured, and what is left of its pattern; the first image so."""
     cures = set()
 
     def cure(call: SiteCall) -> Tensor | None:
@@ -140,10 +163,56 @@ def _without(
     other = run_watched(model, inputs, cure)
     depends = not _same(result, other) or not _same(result, run_watched(model, inputs, _disturb(row.site.path)))
     changed = chosen_output(other)[1]
-    cure_used = SMOOTHED if SMOOTHED in cures else BALANCED
-    parts = [total(images, row.reaches) if depends else None for images in (output, changed, output - changed)]
-    row = replace(row, arrives=parts[0], remains=parts[1], adds=parts[2], cure=cure_used, depends=depends)
-    return row, crop(changed).clone()
+    row = replace(row, cure=SMOOTHED if SMOOTHED in cures else BALANCED, depends=depends)
+    return (_judged(row, output, changed, everywhere) if depends else row), changed[0].clone()
+
+
+def _judged(row: Attribution, output: Tensor, cured: Tensor, everywhere: tuple[Reach, ...]) -> Attribution:
+    """What the site does to the output, from the output with and without its pattern."""
+    effect = effect_of(output, cured, row.reaches)
+    if effect is None:
+        return row
+    added = [(reach.period, one.added) for reach in everywhere if (one := effect_of(output, cured, (reach,)))]
+    return replace(
+        row,
+        arrives=effect.before,
+        remains=effect.after,
+        adds=effect.removed,
+        cure_adds=max(added, key=lambda pair: pair[1].rms, default=None),
+    )
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a cure does to the pattern at some lines: before and after, what it takes away, and what it adds."""
+
+    before: Strength
+    after: Strength
+    removed: Strength
+    added: Strength
+
+
+def effect_of(output: Tensor, cured: Tensor, reaches: tuple[Reach, ...]) -> Effect | None:
+    """The effect of a cure on an output; None where that is too small for all of the lines.
+
+    Content hides a pattern; in the difference of the two outputs there is less of it. So the pattern of the difference
+    is taken, and how much of it the output holds: all, where the cure takes it away, and nothing, where it adds it.
+    """
+    difference = output - cured
+    before, after, differs = (total(images, reaches) for images in (output, cured, difference))
+    if before is None or after is None or differs is None:
+        return None
+    whole, held = (
+        sum(part for reach in reaches if (part := overlap(images, difference, *reach)) is not None)
+        for images in (difference, output)
+    )
+    share = min(1.0, max(0.0, held / whole)) if whole > 0 else 0.5
+    return Effect(
+        before=before.at_least(share * differs.rms),
+        after=after.at_least((1 - share) * differs.rms),
+        removed=differs.of(max(0.0, 2 * share - 1) * differs.rms),
+        added=differs.of(max(0.0, 1 - 2 * share) * differs.rms),
+    )
 
 
 def cured_output(call: SiteCall) -> tuple[Tensor, str]:
@@ -167,6 +236,11 @@ def cured_output(call: SiteCall) -> tuple[Tensor, str]:
             padding = (half, half, 0, 0) if axis == -1 else (0, 0, half, half)
             images = period_average(F.pad(images, padding, mode="replicate"), period, axis)
     return images.reshape(call.output.shape), SMOOTHED
+
+
+def _cured(call: SiteCall) -> Tensor | None:
+    """A visit that cures every site of images."""
+    return cured_output(call)[0] if len(call.scale) == 2 else None
 
 
 def _disturb(path: str) -> Any:
@@ -205,29 +279,47 @@ class _Reaches:
 
     def at(self, size: Pair, path: str | None = None) -> tuple[Reach, ...]:
         """Of all calls, or of those of one site, each once."""
-        own = [_reach(scale, out, size) for name, scale, out in self.calls if path in (None, name)]
+        own = [reach for name, reach in self.each(size) if path in (None, name)]
         return tuple(dict.fromkeys(reach for reach in own if reach.period != reach.coarse))
 
     def relative(self, images: Tensor, final: Pair) -> dict[Pair, float]:
         """The amplitude of each pattern so far over the images' deviation, by its period in an output of that size."""
-        size = (images.shape[-2], images.shape[-1])
         deviation = float(images.float().std(dim=(-2, -1)).square().mean()) ** 0.5
         found = {}
-        for _, scale, out in self.calls:
-            here, there = _reach(scale, out, size), _reach(scale, out, final)
+        size = (images.shape[-2], images.shape[-1])
+        for (_, here), (_, there) in zip(self.each(size), self.each(final), strict=True):
             if there.period != there.coarse and (strength := repetition(images, *here)) is not None:
                 found[there.period] = strength.rms / deviation if deviation > 0 else 0.0
         return found
 
+    def each(self, size: Pair) -> list[tuple[str, Reach]]:
+        """Every call's site and its lines in an image of that size."""
+        lines = [_lines(scale, out, size) for _, scale, out in self.calls]
+        every = [_common([own[0][axis] for own in lines], size[axis] // FEWEST_REPEATS) for axis in (0, 1)]
+        reaches = []
+        for period, coarse in lines:
+            height, width = (all if all % own == 0 else own for all, own in zip(every, period, strict=True))
+            reaches.append(Reach(period, coarse, (height, width)))
+        return [(name, reach) for (name, _, _), reach in zip(self.calls, reaches, strict=True)]
 
-def _reach(scale: tuple[float, ...], out_size: tuple[int, ...], size: Pair) -> Reach:
-    """Of a call whose output had `out_size`, in an image of `size` that is made of it."""
+
+def _common(periods: list[int], most: int) -> int:
+    """The least common multiple of those that fit."""
+    found = 1
+    for period in sorted(periods):
+        if math.lcm(found, period) <= most:
+            found = math.lcm(found, period)
+    return found
+
+
+def _lines(scale: tuple[float, ...], out_size: tuple[int, ...], size: Pair) -> tuple[Pair, Pair]:
+    """Period, and that of what comes after it, of a call whose output had `out_size`, in an image made of it."""
     axes = []
     for own, before, after in zip((period_of(s) for s in scale), out_size, size, strict=True):
         later = max(1, round(after / before))
         axes.append((own * later, later) if 4 * after >= 3 * before else (max(1, round(own * after / before)), 1))
     (height, rows), (width, columns) = axes
-    return Reach((height, width), (rows, columns))
+    return (height, width), (rows, columns)
 
 
 @dataclass
@@ -249,7 +341,8 @@ class _InPlace:
         images = as_batch(call.output)
         self.so_far.add(call)
         self.steps.append(Step(call.path, self.so_far.relative(images, self.final)))
-        own = repetition(images, *_reach(call.scale, call.out_size, (images.shape[-2], images.shape[-1])))
+        _, reach = self.so_far.each((images.shape[-2], images.shape[-1]))[-1]
+        own = repetition(images, *reach)
         if own is not None and (call.path not in self.own or own.over_db > self.own[call.path].over_db):
             self.own[call.path] = own
         flat = flat_field(call)

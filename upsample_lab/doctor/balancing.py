@@ -14,9 +14,10 @@ from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 from upsample_lab.conv import applied_weight
 from upsample_lab.conv.checks import as_pair
 from upsample_lab.conv.geometry import Pair
-from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
+from upsample_lab.doctor.calls import Inputs, run_watched
 from upsample_lab.doctor.kernels import balanced, balanced_shuffle
 from upsample_lab.doctor.surgery import Change, copied, described, operated, picked
+from upsample_lab.doctor.watcher import SiteCall
 from upsample_lab.settings import ConfigError
 from upsample_lab.upsamplers import Upsampler
 from upsample_lab.upsamplers.pixel_shuffle import PixelShuffle

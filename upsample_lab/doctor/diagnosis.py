@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from upsample_lab.doctor.attribute import BALANCED, Attribution, Measured, Step, measure
+from upsample_lab.doctor.attribute import BALANCED, Attribution, Effect, Measured, Step, measure
 from upsample_lab.doctor.calls import Inputs
 from upsample_lab.doctor.measure import Strength
-from upsample_lab.doctor.outputs import Units, crop, tensors, units_of
+from upsample_lab.doctor.outputs import Units, crop, tensors, units_of, worst_window
 from upsample_lab.doctor.sites import Site
 from upsample_lab.late import from_above
 from upsample_lab.passport.progress import Report, shown
@@ -41,14 +41,16 @@ class Diagnosis:
     sites      where it enlarges images, in the order of its forward
     ranking    what each does to the pattern, the strongest first
     chain      the patterns at each site's output and at the model's, as they grow
+    together   the effect of curing all sites at once; None where the output is too small to tell
     findings   what is wrong, in sentences, with what mends it
     units      of the output's patterns
-    pictures   crops `[C, h, w]`: input, output, and the output with the first of the ranking cured, where there are any
+    pictures   crops `[C, h, w]` of one place: input, output, and the output with the worst site, and with all, cured
     """
 
     name: str
     sites: tuple[Site, ...]
     ranking: tuple[Attribution, ...]
+    together: Effect | None
     chain: tuple[Step, ...]
     findings: tuple[Finding, ...]
     units: Units
@@ -71,6 +73,13 @@ class Diagnosis:
             return "The output is too small to tell a pattern of any site: give a larger input."
         most = f"{amount(first.adds, self.units)} of period {periods(first)}"
         return f"No site adds a pattern that is seen; the most is {most}, by {place(first.site)}."
+
+    def outlook(self) -> str:
+        """What is left with every site cured; empty where there is one alone, or nothing is wrong."""
+        if self.worst is None or self.together is None or sum(row.adds is not None for row in self.ranking) < 2:
+            return ""
+        left, all = number(self.together.after, self.units), amount(self.together.before, self.units)
+        return f"With all sites cured, {left} of {all} remain at their periods."
 
     def table(self) -> str:
         """The ranking as text."""
@@ -127,6 +136,7 @@ def diagnose(
         name=title,
         sites=evidence.order,
         ranking=evidence.ranking,
+        together=evidence.together,
         chain=evidence.chain,
         findings=find(evidence, units),
         units=units,
@@ -160,13 +170,18 @@ def assert_clean(
 
 
 def _pictures(inputs: Inputs, evidence: Measured) -> dict[str, Tensor]:
-    given = [t for _, t in tensors(inputs) if t.dim() == 4 and t.shape[1] in (1, 3) and min(t.shape[-2:]) > 1]
-    pictures = {"input": crop(given[0])} if given else {}
-    pictures["output"] = crop(evidence.output)
+    """Crops where the pattern shows best: of the input, of the output, and of it with the worst and all sites cured."""
+    image, healed = evidence.output[0], evidence.healed
+    at, size = worst_window(image, healed), (image.shape[-2], image.shape[-1])
+    given = [t[0] for _, t in tensors(inputs) if t.dim() == 4 and t.shape[1] in (1, 3) and min(t.shape[-2:]) > 1]
+    whole = {"input": given[0]} if given else {}
+    whole["output"] = image
     first = evidence.ranking[0]
     if first.site.path in evidence.cured:
-        pictures[f"with {place(first.site)} {first.cure}"] = evidence.cured[first.site.path]
-    return {name: picture.detach().float().cpu().clone() for name, picture in pictures.items()}
+        whole[f"with {place(first.site)} {first.cure}"] = evidence.cured[first.site.path]
+    if len(evidence.cured) > 1:
+        whole["with all sites cured"] = healed
+    return {name: crop(part.detach(), at, size).float().cpu().clone() for name, part in whole.items()}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -200,9 +215,13 @@ def is_seen(row: Attribution, units: Units) -> bool:
     """Whether what a site adds can be seen in the output."""
     if row.adds is None or row.arrives is None:
         return False
+    return _is_strong(row.arrives, units) and _is_strong(row.adds, units)
+
+
+def _is_strong(strength: Strength, units: Units) -> bool:
     if units.per_unit is None:
-        return row.arrives.over_db >= SEEN_DB and row.adds.over_db >= SEEN_DB
-    return row.adds.rms * units.per_unit >= SEEN_LEVELS
+        return strength.over_db >= SEEN_DB
+    return strength.rms * units.per_unit >= SEEN_LEVELS
 
 
 def blame(row: Attribution, units: Units) -> str:
@@ -226,10 +245,16 @@ def find(evidence: Measured, units: Units) -> tuple[Finding, ...]:
     for row in evidence.ranking:
         site, where = row.site, place(row.site)
         if is_seen(row, units):
-            findings.append(Finding("pattern", "defect", blame(row, units), mend(site), "measured", where))
+            alone = row.cure_adds is None or not _is_strong(row.cure_adds[1], units)
+            findings.append(Finding("pattern", "defect", blame(row, units), mend(site, alone), "measured", where))
         elif not row.depends:
             message = f"The output does not depend on {where}: its pattern cannot reach it."
             findings.append(Finding("unused", "note", message, "", "measured", where))
+        if row.cure_adds is not None and _is_strong(row.cure_adds[1], units):
+            most = f"{amount(row.cure_adds[1], units)} of period {_one(row.cure_adds[0])}"
+            message = f"Other layers even out what {where} makes: with it alone {row.cure}, {most} would be added."
+            fix = "Cure the sites together, or train on after the cure."
+            findings.append(Finding("evened-out", "note", message, fix, "measured", where))
         if not site.measured:
             message = f"{where} enlarges along {len(site.scale)} axes, not 2: it is found, and not measured."
             findings.append(Finding("not-measured", "note", message, "", "inspected", where))
@@ -257,22 +282,20 @@ def _other_kernel(site: Site) -> str:
     return f"kernel_size={_one(sizes)} has equally many for each."
 
 
-def mend(site: Site) -> str:
-    """The change that mends a site, in the words of the library that its model is written with."""
-    scale = _one(site.scale)
-    resize = f'nn.Upsample(scale_factor={scale}, mode="nearest")'
-    after = f"nn.Sequential({resize}, nn.Conv2d({site.in_channels}, {site.out_channels}, 3, padding=1))"
-    balance = f'balance(model, ["{site.path}"]) keeps the weights and evens their phases'
-    if site.kind == "deconv" and ":" not in site.path:
-        return f"{balance}; or put {after} in its place and train."
+def mend(site: Site, alone: bool = True) -> str:
+    """The change that mends a site; `prescribe` has it as code to paste.
+
+    `alone` is false where other sites must be balanced with it.
+    """
+    sites = f', ["{site.path}"]' if alone else ""
+    balance = f"balance(model{sites}) keeps the weights and evens their phases; or train on with a resize in its place."
+    resize = f'nn.Upsample(scale_factor={_one(site.scale)}, mode="nearest")'
+    if site.weight and site.kind in ("deconv", "pixel_shuffle", "upsampler"):
+        return balance
     if site.kind == "deconv":
         return f"Pass balanced(weight, {_pair(site.scale)}) of upsample_lab.doctor.kernels as its weight."
-    if site.kind == "pixel_shuffle" and site.conv and ":" not in site.conv:
-        return f"{balance} of {site.conv}; or initialise that convolution with ICNR and tie its biases, and train."
     if site.kind == "unpool":
         return f"Unpooled zeros are a pattern by themselves: put {resize} and a convolution in its place and train."
-    if site.kind == "upsampler":
-        return f'{balance}; or swap(model, {{"{site.path}": "nearest"}}).'
     return f"Follow it by a blur as long as its period, or put {resize} in its place."
 
 

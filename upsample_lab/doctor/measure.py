@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from upsample_lab.conv.geometry import Pair
-from upsample_lab.doctor.calls import SiteCall
+from upsample_lab.doctor.watcher import SiteCall
 from upsample_lab.metrics.phases import interior, phase_means
 from upsample_lab.passport.record import decibels
 
@@ -26,8 +26,8 @@ REPEATS = 8
 FEWEST_REPEATS = 4
 """Below, a Hann window (whose lines are three bins wide) leaves no bin between two lines for the neighbourhood."""
 
-_NEAREST, _FURTHEST = 2, 4
-"""Bins from a line to its neighbourhood. A Hann window's transform is zero two bins away."""
+_NEAREST = 2  # bins from a line to its neighbourhood: a Hann window's transform is zero there
+_NEIGHBOURS = 3  # the nearest bins that are taken on either side
 
 _FLOOR_SHARE = 1e-12  # of the mean square: -120 dB, above the rounding of float32
 _MOST_NUMBERS = 1 << 23  # of feature maps that are measured; of larger ones evenly spaced channels are
@@ -50,6 +50,14 @@ class Strength:
     def over_db(self) -> float:
         """The lines over their neighbourhood, in dB: about 0 where there is no pattern."""
         return decibels(self.lines, self.floor) if self.lines > 0 else 0.0
+
+    def of(self, rms: float) -> Strength:
+        """A pattern of that amplitude in the same neighbourhood."""
+        return Strength(self.floor + rms**2, self.floor)
+
+    def at_least(self, rms: float) -> Strength:
+        """The same, or one of that amplitude where it is stronger."""
+        return self if self.rms >= rms else self.of(rms)
 
     def __add__(self, other: Strength) -> Strength:
         return Strength(self.lines + other.lines, self.floor + other.floor)
@@ -74,63 +82,95 @@ def period_of(scale: float) -> int:
     return exact.numerator if exact.denominator <= 3 else round(scale)
 
 
-def repetition(images: Tensor, period: Pair, coarse: Pair = (1, 1)) -> Strength | None:
+def repetition(images: Tensor, period: Pair, coarse: Pair = (1, 1), every: Pair | None = None) -> Strength | None:
     """The pattern that is new at `period`, less what repeats with `coarse` already: `[N, C, H, W]`, mean over N and C.
 
     Windows of `REPEATS` periods overlap by half, in images of few periods of `FEWEST_REPEATS`; a border of one period
-    is left out where there is room. The neighbourhood of a line is the louder one of the bins before and after it along
-    each axis, so that the spectrum of edges, which lies on the axes, is not taken for lines. The estimate is
+    is left out where there is room. A window also holds `FEWEST_REPEATS` periods of the other patterns, so that their
+    lines lie apart from this one's and from its neighbourhood, which is the louder one of the bins before and after a
+    line along each axis: the spectrum of edges, which lies on the axes, is not taken for lines. The estimate is
     conservative for steep spectra: with no pattern, `rms` is 0.
 
     Args:
         period: pixels per axis (vertical, horizontal); 1 where nothing repeats along an axis.
         coarse: a divisor of it per axis, the period of what comes later and has figures of its own.
+        every: a multiple of it per axis, after which all other patterns of the images repeat; None for no others.
 
     Returns None where the image holds fewer than `FEWEST_REPEATS` periods, or nothing could repeat.
     """
-    height, width = images.shape[-2:]
-    if period == coarse or max(period) == 1:
+    every = every or period
+    planes = None if period == coarse else _cross_power(images, images, period, every)
+    if planes is None:
         return None
-    sides = [_side(size, own, max(period)) for size, own in zip((height, width), period, strict=True)]
-    if None in sides:
+    power, squares = planes
+    new = _new_lines((power.shape[0], power.shape[1]), period, coarse).to(power.device)
+    floor = torch.maximum(*_neighbourhoods(power, period, every))[new] + _FLOOR_SHARE * squares
+    return Strength(float(power[new].sum()), float(floor.sum()))
+
+
+def overlap(
+    images: Tensor, pattern: Tensor, period: Pair, coarse: Pair = (1, 1), every: Pair | None = None
+) -> float | None:
+    """How much of a pattern images hold: the mean product of both at the lines that are new at `period`, less that of
+    their neighbourhood, so that content which both have does not count. Arguments and None as `repetition`'s.
+
+    Over the pattern's overlap with itself it is 1 where the images hold it whole, 0 where they hold nothing of it.
+    """
+    every = every or period
+    planes = None if period == coarse else _cross_power(images, pattern, period, every)
+    if planes is None:
+        return None
+    product, _ = planes
+    new = _new_lines((product.shape[0], product.shape[1]), period, coarse).to(product.device)
+    return float((product - torch.stack(_neighbourhoods(product, period, every)).mean(dim=0))[new].sum())
+
+
+def _cross_power(one: Tensor, other: Tensor, period: Pair, every: Pair) -> tuple[Tensor, float] | None:
+    """Real part of the mean product of two images' windowed spectra, `[rows, columns]`, and the first one's mean
+    square; None where there are too few periods."""
+    height, width = one.shape[-2:]
+    sides = [_side(size, own, all, max(period)) for size, own, all in _zip((height, width), period, every)]
+    if max(period) == 1 or None in sides:
         return None
     rows, columns = (int(side) for side in sides if side is not None)
-    planes = _some(images.detach(), rows * columns).flatten(0, -3)
-    window = _hann(rows, planes)[:, None] * _hann(columns, planes)
     margins = [
         own if size - 2 * own >= side else 0 for size, own, side in _zip((height, width), period, (rows, columns))
     ]
-    planes = planes[:, margins[0] : height - margins[0], margins[1] : width - margins[1]]
     steps = [max(own, side // 2 // own * own) for own, side in zip(period, (rows, columns), strict=True)]
-    power, squares, count = torch.zeros(rows, columns, dtype=torch.float64, device=planes.device), 0.0, 0
-    for part in planes.split(max(1, _CHUNK // (height * width))):
-        cut = part.to(torch.float32).unfold(-2, rows, steps[0]).unfold(-2, columns, steps[1]).flatten(0, 2)
-        squares += float(cut.square().mean(dim=(-2, -1)).sum())
-        cut = (cut - (cut * window).sum(dim=(-2, -1), keepdim=True)) * window
-        power += _whole_plane(torch.fft.rfft2(cut).abs().square().sum(dim=0).double(), columns)
-        count += len(cut)
-    power = power / count
-    tiny = _FLOOR_SHARE * squares / count
-    new = _new_lines((rows, columns), period, coarse).to(power.device)
-    return Strength(float(power[new].sum()), float((_neighbourhood(power, period)[new] + tiny).sum()))
+    planes = [_some(images.detach()).flatten(0, -3) for images in ((one,) if other is one else (one, other))]
+    window = _hann(rows, one)[:, None] * _hann(columns, one)
+    product, squares, count = torch.zeros(rows, columns, dtype=torch.float64, device=one.device), 0.0, 0
+    for parts in zip(*(plane.split(max(1, _CHUNK // (height * width))) for plane in planes), strict=True):
+        spectra = []
+        for part in parts:
+            inside = part[:, margins[0] : height - margins[0], margins[1] : width - margins[1]].to(torch.float32)
+            cut = inside.unfold(-2, rows, steps[0]).unfold(-2, columns, steps[1]).flatten(0, 2)
+            squares += float(cut.square().mean(dim=(-2, -1)).sum()) if part is parts[0] else 0.0
+            spectra.append(torch.fft.rfft2((cut - (cut * window).sum(dim=(-2, -1), keepdim=True)) * window))
+        product += _whole_plane((spectra[0] * spectra[-1].conj()).real.sum(dim=0).double(), columns)
+        count += len(spectra[0])
+    return product / count, squares / count
 
 
 def _zip(*pairs: Pair) -> zip[tuple[int, int, int]]:
     return zip(*pairs, strict=True)
 
 
-def _side(size: int, own: int, longest: int) -> int | None:
+def _side(size: int, own: int, every: int, longest: int) -> int | None:
     """Side of a window along an axis: whole periods, or None where there are too few."""
-    if own == 1:
+    if max(own, every) == 1:
         return min(size, REPEATS * longest) if size > 2 * _NEAREST else None
-    repeats = min(REPEATS, size // own)
-    return repeats * own if repeats >= FEWEST_REPEATS else None
+    unit = every if size >= FEWEST_REPEATS * every else own
+    if size < FEWEST_REPEATS * unit:
+        return None
+    wanted = max(REPEATS * own, FEWEST_REPEATS * unit)
+    return max(FEWEST_REPEATS, min(wanted, size) // unit) * unit
 
 
-def _some(images: Tensor, least: int) -> Tensor:
+def _some(images: Tensor) -> Tensor:
     """Evenly spaced channels of feature maps that are larger than `_MOST_NUMBERS`."""
     channels = images.shape[1]
-    keep = max(1, min(channels, _MOST_NUMBERS * channels // max(least, images.numel())))
+    keep = max(1, min(channels, _MOST_NUMBERS * channels // images.numel()))
     return images if keep == channels else images[:, torch.linspace(0, channels - 1, keep).round().long()]
 
 
@@ -157,15 +197,18 @@ def _new_lines(sides: Pair, period: Pair, coarse: Pair) -> Tensor:
     return (lines[0][:, None] & lines[1]) & ~(old[0][:, None] & old[1])
 
 
-def _neighbourhood(power: Tensor, period: Pair) -> Tensor:
-    """Of each bin, the mean power of those before and after it along an axis: the louder axis's."""
+def _neighbourhoods(power: Tensor, period: Pair, every: Pair) -> tuple[Tensor, Tensor]:
+    """Of each bin, the mean of those before and after it along either axis that are no line's of any pattern."""
     along = []
-    for axis, own in enumerate(period):
-        apart = power.shape[axis] // own if own > 1 else power.shape[axis]
-        offsets = [k for k in range(_NEAREST, _FURTHEST + 1) if apart - k >= _NEAREST]
+    for axis, (own, all) in enumerate(zip(period, every, strict=True)):
+        side = power.shape[axis]
+        apart = side // own if own > 1 else side
+        lines = side // all if all > 1 and side % all == 0 and side // all >= FEWEST_REPEATS else apart
+        near = range(_NEAREST, max(_NEAREST, apart - _NEAREST) + 1)
+        offsets = [k for k in near if _NEAREST <= k % lines <= lines - _NEAREST][:_NEIGHBOURS]
         shifted = [power.roll(sign * k, dims=axis) for k in offsets for sign in (-1, 1)]
         along.append(torch.stack(shifted).mean(dim=0))
-    return torch.maximum(*along)
+    return along[0], along[1]
 
 
 # ----------------------------------------------------------------------------------------------------------------------

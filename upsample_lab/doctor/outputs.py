@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from upsample_lab.doctor.measure import as_batch
 from upsample_lab.metrics.levels import LEVELS
@@ -86,10 +87,24 @@ def chosen_output(result: Any) -> tuple[str, Tensor]:
     return name, as_batch(images[name]).detach()
 
 
-def crop(images: Tensor, side: int = CROP_PX) -> Tensor:
-    """The middle of the first image, `[C, h, w]`, at most `side` pixels each way."""
-    image = images[0]
-    for axis in (-2, -1):
-        length = min(side, image.shape[axis])
-        image = image.narrow(axis, (image.shape[axis] - length) // 2, length)
+def worst_window(image: Tensor, healed: Tensor, side: int = CROP_PX) -> tuple[int, int]:
+    """Top and left of the window where a pattern shows best: where `[C, H, W]` differ most for what is in them."""
+    if min(image.shape[-2:]) < side:
+        return 0, 0
+    difference, content = (image - healed).double(), healed.double()
+    energy, mean, square = (
+        F.avg_pool2d(part[None], side, side // 4).mean(dim=1) for part in (difference.square(), content, content**2)
+    )
+    score = energy / (square - mean.square()).clamp_min(1e-4 * float(content.square().mean()) + 1e-12)
+    row, column = divmod(int(score.flatten().argmax()), score.shape[-1])
+    return row * (side // 4), column * (side // 4)
+
+
+def crop(image: Tensor, place: tuple[int, int], whole: tuple[int, int], side: int = CROP_PX) -> Tensor:
+    """A window of `[C, h, w]` at a place that is counted in an image of the size `whole`, which it is a smaller, a
+    larger or the same one as."""
+    for axis, at, length in zip((-2, -1), place, whole, strict=True):
+        ratio = image.shape[axis] / length
+        start, size = round(at * ratio), max(1, round(min(side, length) * ratio))
+        image = image.narrow(axis, min(start, image.shape[axis] - 1), min(size, image.shape[axis] - start))
     return image

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
+from upsample_lab.doctor.calls import Inputs, run_watched
+from upsample_lab.doctor.watcher import SiteCall
 
 KINDS = ("deconv", "pixel_shuffle", "resize", "unpool", "grid_sample", "upsampler")
 

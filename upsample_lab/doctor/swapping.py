@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from upsample_lab.doctor.calls import Inputs, SiteCall, run_watched
+from upsample_lab.doctor.calls import Inputs, run_watched
 from upsample_lab.doctor.convert import Spread, own_kernel, spread_of
 from upsample_lab.doctor.matching import Source, energies, in_place_of, match_exactly, match_nearest
 from upsample_lab.doctor.surgery import Change, copied, described, operated, picked
+from upsample_lab.doctor.watcher import SiteCall
 from upsample_lab.settings import ConfigError, choices, nearest
 from upsample_lab.upsamplers import Algorithms, Upsampler, build_upsampler
 

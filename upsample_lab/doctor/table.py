@@ -14,35 +14,42 @@ from upsample_lab.doctor.prescriptions import prescribe
 WIDTH = 120
 _PATH = 36  # characters of a path in the table; of a longer one the end is shown
 
-HEADS = ("site", "what it is", "channels", "pixels", "period", "own", "flat", "adds", "arrives", "cured", "share")
+HEADS = (
+    "site", "what it is", "channels", "pixels", "period", "own", "flat", "border", "adds", "arrives", "cured", "share",
+)  # fmt: skip
 
 
 def table(diagnosis: Diagnosis) -> str:
     """Sentence, ranked sites, and findings, at most `WIDTH` columns but for long paths."""
     rows = [HEADS, *(cells(row, diagnosis.units) for row in diagnosis.ranking)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-    lines = [diagnosis.sentence(), "", f"{diagnosis.name}: {_output(diagnosis)}", ""]
+    said = filter(None, (diagnosis.sentence(), diagnosis.outlook()))
+    lines = [*said, "", f"{diagnosis.name}: {_output(diagnosis)}", ""]
     for index, row in enumerate(rows):
-        padded = (
-            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join(padded).rstrip())
+        words = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        figures = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  ".join(words + figures).rstrip())
         if index == 0:
             lines.append("─" * (sum(widths) + 2 * (len(widths) - 1)))
-    lines += ["", *textwrap.wrap(LEGEND, WIDTH), ""]
+    lines += ["", *(f"{word:<6} {meaning}" for word, meaning in LEGEND), ""]
     for finding in diagnosis.findings:
         text = f"{finding.severity}: {finding.message} {finding.fix}".strip()
-        lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        lines += _wrapped(text, indent="    ")
     if diagnosis.worst is not None and (ways := prescribe(diagnosis.worst.site)):
         lines += ["", f"To paste, for {place(diagnosis.worst.site)}:", "", *str(ways[0]).splitlines()]
     return "\n".join(lines).rstrip() + "\n"
 
 
 LEGEND = (
-    "own: the pattern at the site's own output, over its neighbourhood. flat: spread of the phases on a flat area, at "
-    "the mean of its activations. At the output: adds, the site's part; arrives, all that is at its periods; "
-    "cured, what remains with this site balanced (~: smoothed over one period); share, what goes with it."
+    ("own", "pattern at the site's own output, over its neighbourhood"),
+    ("flat", "spread of its phases on a flat area, at the mean of its activations; border: its borders' difference"),
+    ("adds", "its part of the pattern at the model's output; arrives: all that is there at its periods"),
+    ("cured", "what remains of that with this site balanced (~ smoothed over a period); share: what goes with it"),
 )
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _output(diagnosis: Diagnosis) -> str:
@@ -54,9 +61,9 @@ def cells(row: Attribution, units: Units, whole: bool = False) -> tuple[str, ...
     site = row.site
     path = place(site)
     ratio = "x".join(f"{s:g}" for s in dict.fromkeys(site.scale))
-    what = f"{site.kind}{f' {site.mode}' if site.mode else ''} x{ratio}" + (
-        f", {site.calls} calls" if site.calls > 1 else ""
-    )
+    kernel = f" k{'x'.join(map(str, dict.fromkeys(site.kernel_size)))}" if site.kernel_size else ""
+    what = f"{site.kind}{f' {site.mode}' if site.mode else ''}{kernel} x{ratio}"
+    what += f", {site.calls} calls" if site.calls > 1 else ""
     sizes = [site.sizes[0][0], site.sizes[-1][1]]
     return (
         path if whole or len(path) <= _PATH else f"…{path[1 - _PATH :]}",
@@ -66,6 +73,7 @@ def cells(row: Attribution, units: Units, whole: bool = False) -> tuple[str, ...
         periods(row).replace(" and ", ","),
         "" if row.own is None else f"{row.own.over_db:+.1f} dB",
         "" if row.flat is None else f"{row.flat.variation:.1%}",
+        "" if row.flat is None or row.flat.border is None else f"{row.flat.border:.1%}",
         _short(row.adds, units),
         _short(row.arrives, units) if row.depends else "unused",
         _short(row.remains, units) + ("~" if row.remains is not None and row.cure == "smoothed" else ""),
@@ -89,6 +97,9 @@ def numbers(diagnosis: Diagnosis) -> dict[str, Any]:
         "levels_per_unit": diagnosis.units.per_unit,
         "sites": diagnosis.sites,
         "ranking": [_numbers(row) for row in diagnosis.ranking],
+        "together": None
+        if diagnosis.together is None
+        else {name: _strength(getattr(diagnosis.together, name)) for name in ("before", "after")},
         "chain": [
             {"where": step.where, "relative": {f"{h}x{w}": value for (h, w), value in step.relative.items()}}
             for step in diagnosis.chain
@@ -106,5 +117,10 @@ def _numbers(row: Attribution) -> dict[str, Any]:
         "cure": row.cure,
         "share": row.share,
         "flat": row.flat,
-        **{name: None if s is None else {"rms": s.rms, "over_db": s.over_db} for name, s in strengths.items()},
+        "cure_adds": row.cure_adds and {"period": row.cure_adds[0], **(_strength(row.cure_adds[1]) or {})},
+        **{name: _strength(strength) for name, strength in strengths.items()},
     }
+
+
+def _strength(strength: Strength | None) -> dict[str, float] | None:
+    return None if strength is None else {"rms": strength.rms, "over_db": strength.over_db}

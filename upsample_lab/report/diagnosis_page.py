@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from upsample_lab.doctor.diagnosis import Diagnosis
+from upsample_lab.doctor.prescriptions import Prescription, prescribe
 from upsample_lab.doctor.table import HEADS, LEGEND, cells
 from upsample_lab.drawing.style import png
 from upsample_lab.report.passport_page import document, embedded, finding_list
@@ -22,11 +23,16 @@ def page(diagnosis: Diagnosis, command: str = "") -> str:
     body = [
         f"<h1>Diagnosis of {escape(diagnosis.name)}</h1>",
         f'<p class="how">{escape(output)}</p>',
-        f"<p><b>{escape(diagnosis.sentence())}</b></p>",
+        f"<p><b>{escape(diagnosis.sentence())}</b> {escape(diagnosis.outlook())}</p>",
         f'<figure class="wide" tabindex="0">{embedded(png(diagnosis.figure()), "patterns along the sites")}</figure>',
         f'<h2>Sites, ranked</h2><div class="wide" tabindex="0"><table><tr>{heads}</tr>{"".join(rows)}</table></div>',
-        f'<p class="how">{escape(LEGEND)}</p>',
+        f'<p class="how">{"<br>".join(escape(f"{word}: {meaning}") for word, meaning in LEGEND)}</p>',
         "<h2>Findings</h2>",
         finding_list(diagnosis.findings),
+        *(f"<h2>To paste</h2><pre>{escape(str(way))}</pre>" for way in _first_way(diagnosis)),
     ]
     return document(f"Diagnosis of {diagnosis.name}", body, command)
+
+
+def _first_way(diagnosis: Diagnosis) -> tuple[Prescription, ...]:
+    return () if diagnosis.worst is None else prescribe(diagnosis.worst.site)[:1]
