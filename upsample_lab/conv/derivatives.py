@@ -53,9 +53,8 @@ def reading(
 
 class _Reading(Function):
     @staticmethod
-    def forward(
-        wanted: str, first: Tensor, second: Tensor, bias: Tensor | None, size: Pair, g: Geometry, algorithm: str
-    ) -> Tensor:
+    def forward(*inputs: Any) -> Tensor:  # unnamed, for torch inspects the names anew at each call
+        wanted, first, second, bias, size, g, algorithm = inputs
         compute: Any = getattr(ALGORITHMS[algorithm], _BY_NAME[wanted])
         arguments = (first, second, size, g) if wanted == "w" else (first, second, bias, size, g)
         if not under_autocast(first):
