@@ -26,14 +26,14 @@ class Where(NamedTuple):
     memory_format: torch.memory_format
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of `trainer.device`; `auto` takes CUDA when there is one. Raises `ConfigError` where it is missing."""
+def choose_device(name: str, key: str = "trainer.device") -> torch.device:
+    """The device of a setting; `auto` takes CUDA when there is one. Raises `ConfigError` where it is missing."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"trainer.device={name}: this machine has {count} CUDA devices; use auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = ", ".join(f"cuda:{i}" for i in range(torch.cuda.device_count())) or "no CUDA device"
+        raise ConfigError(f"{key}={name}: not on this machine, which has {there}; use {key}=auto")
     return device
 
 

@@ -56,7 +56,7 @@ def stored_config(folder: Path, data_root: str | None = None) -> TrainConfig:
 
 def best_of(folder: Path, config: TrainConfig, images: ImageSets, device: str) -> tuple[Task, Models, dict[str, Any]]:
     """A run's task, its models with the best weights in evaluation mode, and the state that was saved with them."""
-    where = Where(choose_device(device), MEMORY_FORMATS[config.trainer.memory_format])
+    where = Where(choose_device(device, "device"), MEMORY_FORMATS[config.trainer.memory_format])
     task, models = build_task(config, images, where)
     tensors, state = checkpoint.load(folder / "checkpoints" / checkpoint.BEST)
     checkpoint.restore_model(next(iter(models.values())), tensors)

@@ -143,7 +143,7 @@ def _first_line(error: Exception) -> str:
 
 def on_device(given: tuple[nn.Module, Any], device: str) -> tuple[nn.Module, Any]:
     """A model and its inputs where they are computed. Raises ConfigError where there is no such device."""
-    where = choose_device(device)
+    where = choose_device(device, "device")
     model, inputs = given
     return model.to(where), tree_map(lambda x: x.to(where) if isinstance(x, Tensor) else x, inputs)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from upsample_lab.device import choose_device
 from upsample_lab.options.passport import PassportConfig
 from upsample_lab.passport.measure import Passport, passport
 from upsample_lab.passport.progress import Report, ignore
@@ -17,7 +18,7 @@ from upsample_lab.upsamplers import Algorithms, build_upsampler
 
 def build(config: PassportConfig) -> nn.Module:
     """The upsampler of a configuration, with weights from its seed, on its device. Raises ConfigError."""
-    device = _device(config.device)
+    device = choose_device(config.device, "device")
     algorithms = Algorithms(config.conv.conv2d, config.conv.conv_transpose2d)
     options = {key: value for key, value in dataclasses.asdict(config.upsample).items() if key != "name"}
     try:
@@ -57,17 +58,6 @@ def measure(config: PassportConfig, report: Report = ignore) -> Passport:
 def _bad(config: PassportConfig, error: ValueError) -> ConfigError:
     who = f"upsample={config.upsample.name}: "
     return ConfigError(who + str(error).removeprefix(who))
-
-
-def _device(name: str) -> torch.device:
-    """`auto`, or a device that is there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        there = ", ".join(f"cuda:{i}" for i in range(torch.cuda.device_count())) or "no CUDA device"
-        raise ConfigError(f"device={name}: not on this machine, which has {there}; use device=auto")
-    return device
 
 
 def title(config: PassportConfig) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from itertools import count
 
+import numpy as np
 from torch import Tensor
 
 from upsample_lab.resize import Kernel, interpolation_matrix, resample
@@ -56,7 +56,7 @@ class _KaiserSinc:
             return 0.0
         sinc = math.sin(math.pi * t) / (math.pi * t) if t else 1.0
         beta = kaiser_beta(self.scale)
-        return sinc * _bessel_i0(beta * math.sqrt(max(0.0, 1 - (t / edge) ** 2))) / _bessel_i0(beta)
+        return sinc * float(np.i0(beta * math.sqrt(max(0.0, 1 - (t / edge) ** 2))) / np.i0(beta))
 
 
 def kaiser_beta(scale: int) -> float:
@@ -70,14 +70,3 @@ def kaiser_beta(scale: int) -> float:
     if attenuation_db > 50:
         return 0.1102 * (attenuation_db - 8.7)
     return 0.5842 * (attenuation_db - 21) ** 0.4 + 0.07886 * (attenuation_db - 21)
-
-
-def _bessel_i0(x: float) -> float:
-    """The modified Bessel function of the first kind and order 0, by its power series."""
-    term = total = 1.0
-    for k in count(1):
-        term *= (x / (2 * k)) ** 2
-        total += term
-        if term < 1e-17 * total:
-            break
-    return total
