@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from upsample_lab.cli.compose import command_words, compose_grid, compose_one, groups_of, is_sweep, quoted_words
+from upsample_lab.compose import command_words, compose_grid, compose_one, groups_of, is_sweep, quoted_words
 from upsample_lab.options import load_option
 from upsample_lab.runs.identity import deciding, identity
 from upsample_lab.runs.stored_config import read_train_config
@@ -261,7 +261,7 @@ FROZEN_CHOICES = {
 def test_names_that_users_type_stay() -> None:
     from omegaconf import OmegaConf
 
-    from upsample_lab.cli.compose import leaf_keys
+    from upsample_lab.compose import leaf_keys
 
     assert groups_of("train") == FROZEN_GROUPS
     for upsample, keys in (("deconv", FROZEN_KEYS), ("nearest", {"upsample.fold", "upsample.order"})):

@@ -273,6 +273,7 @@ def test_there_are_enough_of_them() -> None:
     assert {script for script, _ in CASES} == {path.stem for path in (ROOT / "scripts").glob("*.py")} | set(COMMANDS)
 
 
+@pytest.mark.run
 @pytest.mark.parametrize(("script", "words"), CASES, ids=shown)
 def test_ends_in_one_line(
     script: str,

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.test_plugins import MINE
 from upsample_lab.cli.app import COMMANDS, run
 from upsample_lab.cli.candidates import candidates
-from upsample_lab.cli.compose import compose_one, groups_of, leaf_keys
+from upsample_lab.compose import compose_one, groups_of, leaf_keys
 from upsample_lab.settings import choices, variants
 
 CASES: dict[str, tuple[list[str], list[str]]] = {

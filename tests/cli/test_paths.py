@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from upsample_lab.cli.compose import command_words, compose_grid, compose_one
 from upsample_lab.cli.job import command
+from upsample_lab.compose import command_words, compose_grid, compose_one
 from upsample_lab.runs.identity import digest
 from upsample_lab.settings import ConfigError, leaves, rule_of
 

@@ -56,7 +56,7 @@ def test_help_answers_without_torch(tmp_path: Path, script: str, flag: str) -> N
 
 @pytest.mark.process
 def test_help_lists_every_group_and_choice(tmp_path: Path) -> None:
-    from upsample_lab.cli.compose import groups_of
+    from upsample_lab.compose import groups_of
     from upsample_lab.settings import choices
 
     page = call(tmp_path, "train", "--help").stdout

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from hydra.core.plugins import Plugins
 
-from upsample_lab.cli import launchers
-from upsample_lab.cli.compose import compose_grid, compose_one, compose_unchecked, hydra_settings, is_sweep
-from upsample_lab.cli.launchers import PLUGINS, check_installed, check_reachable, in_process
+from upsample_lab import launchers
 from upsample_lab.cli.sweep import StoppingWorkers, fixed_places
+from upsample_lab.compose import compose_grid, compose_one, compose_unchecked, hydra_settings, is_sweep
+from upsample_lab.launchers import PLUGINS, check_installed, check_reachable, in_process
 from upsample_lab.runs.identity import run_name
 from upsample_lab.settings import CONFIG_DIR, ConfigError, choices, option_values, variants
 

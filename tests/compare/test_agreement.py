@@ -14,10 +14,10 @@ import pytest
 from tests.compare.synthetic import report_of
 from upsample_lab.benchmark.synthetic_runs import write_experiment
 from upsample_lab.catalogue import ARTIFACT, Metric, is_none, metric_of
-from upsample_lab.cli.compose import compose_one
 from upsample_lab.compare.collect import compare
 from upsample_lab.compare.result import Comparison
 from upsample_lab.compare.words import ranks_of, results_table, standing
+from upsample_lab.compose import compose_one
 from upsample_lab.config import TrainConfig
 from upsample_lab.drawing.comparison import forest_pairs
 from upsample_lab.options.compare import CompareConfig

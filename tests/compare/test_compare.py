@@ -20,7 +20,6 @@ from tests.training.names import QUALITY, TEST_METRICS, TRAIN_METRICS, VAL_METRI
 from upsample_lab.benchmark.synthetic_runs import COMMIT, write_experiment
 from upsample_lab.catalogue import CATALOGUE, facts_of, metric_of
 from upsample_lab.cli.app import run as run_command
-from upsample_lab.cli.compose import compose_one
 from upsample_lab.compare.collect import compare
 from upsample_lab.compare.output import print_comparison, write_tables
 from upsample_lab.compare.provenance import provenance_of
@@ -29,6 +28,7 @@ from upsample_lab.compare.result import Comparison, Difference, Run
 from upsample_lab.compare.variants import Group, group_runs
 from upsample_lab.compare.verdicts import difference_verdict
 from upsample_lab.compare.words import ranks_of, standing
+from upsample_lab.compose import compose_one
 from upsample_lab.config import TrainConfig
 from upsample_lab.models import ConvolutionalAutoencoder
 from upsample_lab.options.compare import CompareConfig

@@ -110,6 +110,7 @@ def hold_against(native: Tensor, ours: Tensor, tensors: list[Tensor], dtype: tor
         assert difference(a.detach(), b.detach()) <= TOLERANCE[dtype], f"{what}: {name}"
 
 
+@pytest.mark.run
 @MANY
 @given(case=cases)
 def test_conv2d_is_torchs(case: Case) -> None:
@@ -127,6 +128,7 @@ def test_conv2d_is_torchs(case: Case) -> None:
             hold_against(native, ours, tensors, dtype, algorithm)
 
 
+@pytest.mark.run
 @MANY
 @given(case=cases)
 def test_conv_transpose2d_is_torchs(case: Case) -> None:

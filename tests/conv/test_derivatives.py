@@ -30,6 +30,7 @@ def test_first_derivatives(function, algorithm) -> None:
     gradcheck(lambda *t: function(*t, **ARGUMENTS, algorithm=algorithm), tensors(function), check_forward_ad=True)
 
 
+@pytest.mark.run
 @pytest.mark.parametrize(("function", "algorithm"), FUNCTIONS, ids=IDS)
 def test_second_derivatives(function, algorithm) -> None:
     gradgradcheck(lambda *t: function(*t, **ARGUMENTS, algorithm=algorithm), tensors(function))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.models import ConvolutionalAutoencoder, build_model, macs_per_image, match_budget
 from upsample_lab.models.matching import TOLERANCE, closest_widths
 from upsample_lab.options import load_option

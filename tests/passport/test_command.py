@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from upsample_lab.cli.commands.passport import folder_name, run
-from upsample_lab.cli.compose import compose_grid, compose_one
+from upsample_lab.compose import compose_grid, compose_one
 from upsample_lab.passport.configured import measure, title
 from upsample_lab.passport.table import COMPARISON_COLUMNS, comparison_rows, count, macs_words
 from upsample_lab.settings import ConfigError

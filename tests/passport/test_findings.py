@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.conv import exact_padding
 from upsample_lab.models import ConvolutionalAutoencoder, build_model
 from upsample_lab.passport import Finding, lint, passport

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from upsample_lab.cli.compose import compose_grid, compose_one
+from upsample_lab.compose import compose_grid, compose_one
 from upsample_lab.runs.identity import run_name
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_names.json").read_text(encoding="utf-8"))

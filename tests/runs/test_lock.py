@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.runs import lock
 from upsample_lab.runs.directory import RunDirectory, open_run, run_path
 from upsample_lab.runs.lock import Holder, RunHeld, held

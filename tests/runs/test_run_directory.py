@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.runs.directory import RunDirectory, attempts, run_path
 from upsample_lab.runs.identity import digest, option_word, run_name
 from upsample_lab.runs.lock import RunHeld

@@ -136,8 +136,8 @@ def serve() -> None:
 
     from tests.conftest import load_script
     from upsample_lab.cli import job  # noqa: F401
-    from upsample_lab.cli.compose import compose_one
     from upsample_lab.cli.main import guarded
+    from upsample_lab.compose import compose_one
     from upsample_lab.data.glyphs import make_glyphs
     from upsample_lab.runs import provenance  # noqa: F401
     from upsample_lab.training import evaluation, loop, session, space  # noqa: F401

@@ -19,7 +19,7 @@ from tests.conftest import ROOT, TINY, load_script
 from tests.training.names import TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 from tests.training.results import result
 from upsample_lab.cli.app import run as run_command
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.metrics import QualityMeter
 from upsample_lab.options.evaluate import EvaluateConfig
 from upsample_lab.runs.directory import RunDirectory, run_path

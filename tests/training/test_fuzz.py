@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.config import TrainConfig, check_values
 from upsample_lab.data import load_images
 from upsample_lab.device import MEMORY_FORMATS, Where, reproducibly

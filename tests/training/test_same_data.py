@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.conftest import load_script
 from upsample_lab.cli.app import run as run_command
-from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import guarded
+from upsample_lab.compose import compose_one
 from upsample_lab.runs.directory import run_path
 
 SMALL = ["model.widths=[4]", "model.latent_channels=2", "trainer.batch_size=8", "trainer.epochs=1", "trainer.threads=1"]

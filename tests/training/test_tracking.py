@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams.backend_context import Context
 
 from tests.training.names import ARTIFACTS, TEST_METRICS, TRAIN_METRICS, VAL_METRICS
 from upsample_lab.catalogue import facts_of
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.runs.journal import read_reports
 from upsample_lab.training.dashboard import charts, telling_settings
 from upsample_lab.training.display import SHOW_ALL

@@ -22,7 +22,7 @@ from tests.upsamplers.upsampler_cases import (
     image,
     label,
 )
-from upsample_lab.cli.compose import compose_grid
+from upsample_lab.compose import compose_grid
 from upsample_lab.passport import count_macs
 from upsample_lab.resize import nearest_matrix
 from upsample_lab.runs.identity import digest

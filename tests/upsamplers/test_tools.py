@@ -283,7 +283,9 @@ TOOLS: dict[str, Callable[[Upsampler], None]] = {
 
 
 @pytest.mark.parametrize("cell", VARIANTS, ids=lambda cell: f"{cell[0]}-{label(cell[1])}")
-@pytest.mark.parametrize("tool", by_tier(TOOLS, run={name for name in TOOLS if name.startswith("export")}))
+@pytest.mark.parametrize(
+    "tool", by_tier(TOOLS, run={*(tool for tool in TOOLS if "export" in tool), "forward mode", "make_fx"})
+)
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_a_layer_under_a_tool(tool: str, cell: Cell) -> None:
     module = made(cell)

@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import OmegaConf
 from safetensors.numpy import save_file
 
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.config import TrainConfig
 from upsample_lab.runs.identity import run_name
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from upsample_lab.cli.compose import compose_one
+from upsample_lab.compose import compose_one
 from upsample_lab.config import TrainConfig
 from upsample_lab.data import ImageSets
 from upsample_lab.device import MEMORY_FORMATS, Where, choose_device

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from upsample_lab.cli.compose import compose_unchecked, groups_of
+from upsample_lab.compose import compose_unchecked, groups_of
 from upsample_lab.settings import GROUPS, allowed_text, choices, config_dirs, rule_of, variants, without_default
 
 GROUP_HELP = {

@@ -15,8 +15,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from upsample_lab.called import call
-from upsample_lab.cli.compose import command_words
 from upsample_lab.cli.main import error_line
+from upsample_lab.compose import command_words
 from upsample_lab.config import TrainConfig
 from upsample_lab.settings import ConfigError, expand_paths
 from upsample_lab.training.display import Display

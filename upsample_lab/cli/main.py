@@ -27,7 +27,7 @@ class BadRequest(ConfigError):
 
 def answer(config_name: str, usage: str, run: Callable[[Any], int], words: Sequence[str]) -> int:
     """Compose `configs/<config_name>.yaml` with the words of the command line, run, and return the exit status."""
-    from upsample_lab.cli.compose import compose_one
+    from upsample_lab.compose import compose_one
 
     if asks_help(words):
         print_help(config_name, usage, words)

@@ -15,7 +15,7 @@ from typing import Any
 
 import hydra
 
-from upsample_lab.cli.compose import compose_unchecked, own_config_words, prepared, value_word
+from upsample_lab.compose import compose_unchecked, own_config_words, prepared, value_word
 from upsample_lab.config import TrainConfig
 from upsample_lab.settings import CONFIG_DIR
 

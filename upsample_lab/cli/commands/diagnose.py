@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upsample_lab.called import call
-from upsample_lab.cli.compose import compose_one
 from upsample_lab.cli.main import asks_help, print_help
+from upsample_lab.compose import compose_one
 from upsample_lab.options.diagnose import DiagnoseConfig
 from upsample_lab.settings import ConfigError
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upsample_lab.called import call
-from upsample_lab.cli.compose import compose_grid, compose_one, prepared
 from upsample_lab.cli.main import BadRequest, asks_help, print_help
+from upsample_lab.compose import compose_grid, compose_one, prepared
 from upsample_lab.options import load_option
 from upsample_lab.options.passport import PassportConfig
 from upsample_lab.settings import ConfigError, choices

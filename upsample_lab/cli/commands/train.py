@@ -28,8 +28,8 @@ hydra/launcher=parallel, on many machines with hydra/launcher=slurm or ray_clust
 
 def main(words: list[str]) -> int:
     """Answer the command line; returns the exit status. Raises `ConfigError`."""
-    from upsample_lab.cli.compose import compose_grid, compose_one, is_sweep
     from upsample_lab.cli.sweep import MULTIRUN_FLAGS, informs, launch
+    from upsample_lab.compose import compose_grid, compose_one, is_sweep
 
     if asks_help(words):
         print_help("train", USAGE, [word for word in words if word not in MULTIRUN_FLAGS])
@@ -69,11 +69,11 @@ def single(config: TrainConfig) -> int:
 
 def sweep(words: list[str], grid: list[TrainConfig]) -> int:
     """Run a checked grid by Hydra's launcher, then print one table of all its runs."""
-    from upsample_lab.cli.compose import hydra_settings, quoted_words
     from upsample_lab.cli.job import sweep_job
-    from upsample_lab.cli.launchers import check_reachable, in_process
     from upsample_lab.cli.sweep import StoppingWorkers, fixed_places, launch
     from upsample_lab.cli.sweep_report import plan_line, report_sweep
+    from upsample_lab.compose import hydra_settings, quoted_words
+    from upsample_lab.launchers import check_reachable, in_process
     from upsample_lab.training.display import Display
     from upsample_lab.training.session import check_data_each, with_available_data_each
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from upsample_lab.cli.compose import compose_grid
+from upsample_lab.compose import compose_grid
 from upsample_lab.cost import count_macs, parameter_count
 from upsample_lab.drawing.passport import comparison_figure
 from upsample_lab.drawing.style import png

@@ -25,8 +25,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from upsample_lab.cli.launchers import check_installed
 from upsample_lab.config import check_values
+from upsample_lab.launchers import check_installed
 from upsample_lab.registry import load_plugins, named_in_environment
 from upsample_lab.settings import (
     CONFIG_DIR,
