@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> int:
         print(USAGE)
         return 0
     if len(words) != 1 or words[0] not in SHELLS:
-        print(f"error: completion {' '.join(words)}: must be one of {', '.join(SHELLS)}", file=sys.stderr)
+        print(f"error: {' '.join(['completion', *words])}: must be one of {', '.join(SHELLS)}", file=sys.stderr)
         return 2
     print(SHELLS[words[0]], end="")
     return 0
