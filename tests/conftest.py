@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator
+import sys
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -102,6 +103,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     several = [item.nodeid for item in items if len(tiers_of(item)) > 1]
     if several:
         raise pytest.UsageError(f"these tests have more than one tier: {', '.join(several)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Only `process` and `browser` may start interpreters, which take seconds."""
+    WITHOUT_INTERPRETERS[:] = [item.nodeid] * bool({"unit", "run"} & tiers_of(item))
+    try:
+        return (yield)
+    finally:
+        WITHOUT_INTERPRETERS.clear()
+
+
+WITHOUT_INTERPRETERS: list[str] = []
+
+
+@sys.addaudithook
+def refuse_interpreters(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen" and WITHOUT_INTERPRETERS and arguments[0] == sys.executable:
+        raise RuntimeError(f"{WITHOUT_INTERPRETERS[0]} starts an interpreter: mark it `process`")
 
 
 @pytest.fixture(scope="session")

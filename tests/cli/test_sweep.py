@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import socket
-import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +100,9 @@ def test_without_a_launcher_runs_stay_in_this_process() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_missing_extra_is_one_line_with_the_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        launchers.importlib.util, "find_spec", lambda name: None if name.startswith("hydra_plugins.") else found(name)
-    )
-    extra = PLUGINS["hydra/launcher"][name].extra
+    plugin = PLUGINS["hydra/launcher"][name]
+    monkeypatch.setitem(sys.modules, f"hydra_plugins.{plugin.module}", None)  # how Python marks what is not there
+    extra = plugin.extra
     with pytest.raises(ConfigError, match=rf"hydra/launcher={name}: needs hydra-.*pip install -e '\.\[{extra}\]'"):
         compose_unchecked("train", [f"hydra/launcher={name}"])
 
@@ -120,36 +117,42 @@ def test_other_choices_need_nothing() -> None:
     check_installed("hydra/output", "default")
 
 
-class Answers:
-    """Stands in for `sinfo`."""
-
-    def __init__(self, outcome: Any) -> None:
-        self.outcome = outcome
-
-    def __call__(self, words: list[str], **settings: Any) -> Any:
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return subprocess.CompletedProcess(words, self.outcome, "", "slurm_load_partitions: Unable to contact\n")
+SLURM: Any = {"_target_": "x.SlurmLauncher"}
 
 
-@pytest.mark.parametrize(
-    ("outcome", "part"),
-    [
-        (FileNotFoundError(), "sinfo is not on the PATH"),
-        (subprocess.TimeoutExpired("sinfo", 20), "has not answered for 20 s"),
-        (1, r"does not answer \(slurm_load_partitions: Unable to contact\)"),
-    ],
-    ids=["no slurm", "silence", "refusal"],
-)
-def test_a_slurm_that_does_not_answer_is_told(outcome: Any, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launchers.subprocess, "run", Answers(outcome))
-    with pytest.raises(ConfigError, match=part):
-        check_reachable({"_target_": "x.SlurmLauncher"})
+@pytest.fixture
+def sinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a `sinfo` would be found: there is no other on the PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path / "sinfo"
 
 
-def test_a_slurm_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launchers.subprocess, "run", Answers(0))
-    check_reachable({"_target_": "x.SlurmLauncher"})
+def answer(sinfo: Path, script: str) -> None:
+    sinfo.write_text(f"#!/bin/sh\n{script}\n")
+    sinfo.chmod(0o755)
+
+
+def test_no_slurm_is_told(sinfo: Path) -> None:
+    with pytest.raises(ConfigError, match="sinfo is not on the PATH"):
+        check_reachable(SLURM)
+
+
+def test_a_slurm_that_does_not_answer_is_told(sinfo: Path) -> None:
+    answer(sinfo, "echo 'slurm_load_partitions: Unable to contact' >&2; exit 1")
+    with pytest.raises(ConfigError, match=r"does not answer \(slurm_load_partitions: Unable to contact\)"):
+        check_reachable(SLURM)
+
+
+def test_a_slurm_that_is_silent_is_told(sinfo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(sinfo, "while :; do :; done")
+    monkeypatch.setattr(launchers, "ANSWER_TIMEOUT_SEC", 0.01)
+    with pytest.raises(ConfigError, match=r"has not answered for 0\.01 s"):
+        check_reachable(SLURM)
+
+
+def test_a_slurm_that_answers_is_taken(sinfo: Path) -> None:
+    answer(sinfo, "echo all")
+    check_reachable(SLURM)
 
 
 def ray_at(address: str | None) -> Any:

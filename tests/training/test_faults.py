@@ -19,7 +19,6 @@ from upsample_lab.cli.main import guarded
 from upsample_lab.models import ConvolutionalAutoencoder
 from upsample_lab.runs import checkpoint
 from upsample_lab.runs.journal import read_reports
-from upsample_lab.training import space
 from upsample_lab.training.state import Training
 
 Train = Callable[..., int]
@@ -183,11 +182,11 @@ def test_deterministic_kernels_exist_and_change_no_bit_on_the_cpu(train: Train, 
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 3 MB: enough for the run, less than the careful estimate."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of its own, with room for the run and for the careful estimate of it; or of so many MB."""
     place = tmp_path / "kleine Platte ä"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3000k", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', 16)}000k", "tmpfs", str(place)]
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -198,6 +197,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.parametrize("small_disk", [3], indirect=True)  # enough for the run, and less than the estimate
 def test_too_little_room_is_told_before_the_first_step(
     train: Train, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,7 +210,6 @@ def test_too_little_room_is_told_before_the_first_step(
 def test_a_disk_that_fills_up_stops_the_run_which_goes_on_after_room_is_made(
     train: Train, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], whole: Path
 ) -> None:
-    monkeypatch.setattr(space, "check_space", lambda *_: None)
     filler = small_disk / "filler"
 
     def fill(training: Training) -> None:
@@ -236,9 +235,8 @@ def test_a_disk_that_fills_up_stops_the_run_which_goes_on_after_room_is_made(
 
 
 def test_a_read_only_disk_is_told_in_one_line(
-    train: Train, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    train: Train, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(space, "check_space", lambda *_: None)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert train(f"output_root={small_disk / 'out'}", "trainer.log_every_steps=14") == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -248,7 +246,6 @@ def test_a_read_only_disk_is_told_in_one_line(
 def test_a_disk_that_turns_read_only_stops_the_run(
     train: Train, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], whole: Path
 ) -> None:
-    monkeypatch.setattr(space, "check_space", lambda *_: None)
     from upsample_lab.runs.files import Appending
 
     def refuse(*_: object) -> None:
