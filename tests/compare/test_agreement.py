@@ -166,6 +166,7 @@ def agree_in_sentences(found: Comparison) -> None:
         assert " no pattern" not in sentence
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("primary", PRIMARIES)
 @pytest.mark.parametrize("case", CASES)
 def test_sentences_tables_and_figures_agree(case: str, primary: str, tmp_path: Path) -> None:

@@ -261,6 +261,7 @@ def test_runs_drawn_from_real_ones_are_not_called_different(upsample: str, count
     assert (ours.t_test(mean, std, count) < ALPHA).mean() <= most_alarms(cases)
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("noise", ["normal", "very skewed (log-normal)"])
 def test_many_equal_upsamplers_are_called_different_no_more_often(noise: str) -> None:
     cases = 2000
@@ -404,6 +405,7 @@ def test_the_questions_have_their_pairs_and_levels(every_pair: bool) -> None:
     assert wide[0, best] == pytest.approx(ALPHA / 6 if every_pair else ALPHA / 2 / 6)
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("noise", ["half of all runs exactly zero", "positive, on a log scale (log-normal)"])
 @pytest.mark.parametrize(("variants", "count"), [(2, 3), (2, 5), (9, 3), (9, 5)])
 def test_zeros_raise_no_alarms(noise: str, variants: int, count: int) -> None:

@@ -57,6 +57,7 @@ class LargestResult(TorchDispatchMode):
         return result
 
 
+@pytest.mark.run
 @pytest.mark.parametrize(("function", "batch"), [(conv2d, 1), (conv2d, 64), (conv_transpose2d, 64)])
 def test_patches_never_take_a_multiple_of_the_image(function, batch) -> None:
     """Every pass of a 5 x 5 kernel, whose patches would be 25 times the input."""

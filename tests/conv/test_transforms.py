@@ -84,6 +84,7 @@ def test_forward_mode_jacobians_and_hessian(function, torchs, algorithm) -> None
     )
 
 
+@pytest.mark.run
 @over_modules
 def test_compiles_without_a_graph_break(module, algorithm) -> None:
     torch._dynamo.reset()

@@ -16,6 +16,8 @@ from torch import nn
 from tests.conftest import load_script
 from upsample_lab.cli.main import guarded
 
+pytestmark = pytest.mark.run
+
 MODELS = """
 import torch
 from torch import nn

@@ -60,6 +60,7 @@ def test_every_weight_has_its_own_colour_and_dark_text_is_readable_on_it(kernel_
         assert (luminance + 0.05) / (0.013 + 0.05) > 4.5  # WCAG's contrast with the ink #1b1f27
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("name", ["stride 2", "one pixel", "cropped", "output_padding"])
 def test_picture_stays_within_its_page_and_shows_every_product(name: str) -> None:
     derivation = CASES[name]
@@ -87,6 +88,7 @@ def test_picture_uses_one_colour_for_a_weight_everywhere() -> None:
         assert faces.count(rgb) == 2 + 3 * 4
 
 
+@pytest.mark.run
 def test_animation_has_a_frame_for_each_position(tmp_path: Path) -> None:
     derivation = Derivation(3, 2, 1, 0)
     path = tmp_path / "slide.gif"

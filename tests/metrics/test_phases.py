@@ -198,6 +198,7 @@ class TestSignTest:
         assert 0.001 < sign_test(sign_blocks(patterns, 0)) < 1
         assert sign_test(sign_blocks(patterns + 0.1, 0)) == 1 / FLIPS
 
+    @pytest.mark.run
     @pytest.mark.parametrize("kind", ["alike in colour", "one loud image", "a gradient of either sign"])
     def test_is_uniform_whatever_pixels_channels_and_images_have_to_do_with_each_other(self, kind: str) -> None:
         """The F-test over pixels, which this replaces, gives 0.0001 and less for most of these."""

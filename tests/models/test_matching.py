@@ -62,6 +62,7 @@ def test_the_reference_keeps_its_widths() -> None:
         assert match.deviation == 0
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("upsample", ["nearest", "pixel_shuffle", "unpool"])
 def test_the_encoder_is_left_alone(upsample: str) -> None:
     plain, matched = build("deconv"), build(upsample, match="params")

@@ -117,6 +117,7 @@ def test_an_error_leaves_the_report_that_was_there(tmp_path: Path, monkeypatch: 
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.run
 def test_the_same_comparison_gives_the_same_bytes(tmp_path: Path) -> None:
     comparison = synthetic(tmp_path, USUAL[:2], (0, 1), metrics=(PSNR,), curves=False, latency=False)
     both = [written(tmp_path / name, comparison) for name in ("one", "two")]
@@ -457,6 +458,7 @@ def test_flat_areas_are_shown_true_and_stretched_by_one_factor(usual: Written) -
     assert "figures/flat.png" in usual.markdown
 
 
+@pytest.mark.run
 def test_runs_without_flat_areas_are_told_in_one_line(tmp_path: Path) -> None:
     comparison = synthetic(tmp_path, USUAL[:2], (0,), metrics=(PSNR,), curves=False, latency=False)
     for count, variant in enumerate(comparison.variants, 1):

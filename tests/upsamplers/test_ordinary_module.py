@@ -170,6 +170,7 @@ ALTERATIONS: dict[str, Callable[[nn.Module, str], Any]] = {
 }
 
 
+@pytest.mark.run
 @variants
 @pytest.mark.parametrize("alteration", ALTERATIONS)
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
