@@ -90,6 +90,7 @@ def test_an_epoch_is_the_sum_of_its_parts() -> None:
     assert epoch.epochs_of(parts, 2) == [worker.Answer(3, 7), worker.Answer(7, 8)]
 
 
+@pytest.mark.process
 def test_a_worker_makes_steps_and_ends() -> None:
     words = ("trainer.batch_size=4", "trainer.device=cpu", "model.widths=[4]")
     with worker.Worker(16, 1, words) as process:
@@ -100,6 +101,7 @@ def test_a_worker_makes_steps_and_ends() -> None:
     assert answer.peak_mib > 50
 
 
+@pytest.mark.process
 def test_a_worker_that_cannot_start_is_told() -> None:
     with worker.Worker(16, 1, ("upsample=decnv",)) as process, pytest.raises(RuntimeError, match="status 1"):
         process.wait_until_ready()
