@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.conftest import ROOT
 from tests.doctor.gallery import GALLERY, noise, picture
-from upsample_lab.doctor import Diagnosis, assert_clean, diagnose
+from upsample_lab.doctor import Diagnosis, assert_clean, diagnose, find_sites
 from upsample_lab.doctor.kernels import balanced
 from upsample_lab.drawing.style import png
 from upsample_lab.metrics import pattern_levels
@@ -196,6 +199,26 @@ def test_curing_in_flight_is_what_balancing_does() -> None:
     assert before.remains is not None
     assert after.arrives is not None
     assert after.arrives.rms == pytest.approx(before.remains.rms, abs=1e-6)
+
+
+def test_where_a_cure_alone_would_harm_all_sites_are_prescribed() -> None:
+    found = quiet(TwoStages(first=0.2, second=0.1), FLAT)
+    assert [site.path for site in found.to_cure()] == ["up1"]
+    assert found.ranking[0].adds is not None
+    harmful = replace(found.ranking[0], cure_adds=((2, 2), found.ranking[0].adds))
+    harmed = replace(found, ranking=(harmful, *found.ranking[1:]))
+    assert [site.path for site in harmed.to_cure()] == ["up1", "up2"]
+    assert all(f"To paste, for {path}" in harmed.table() for path in ("up1", "up2"))
+    assert found.outlook().startswith("With all sites cured, 0.0")
+
+
+def test_the_example_of_the_docs_has_the_sites_that_the_page_says() -> None:
+    spec = importlib.util.spec_from_file_location("example", ROOT / "docs/examples/decoder.py")
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    assert [site.path for site in find_sites(example.Autoencoder(), picture(1, 3, 32, 32))] == ["up1", "up2"]
 
 
 def test_figure_page_and_numbers() -> None:

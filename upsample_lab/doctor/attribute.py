@@ -143,7 +143,7 @@ def measure(model: nn.Module, inputs: Inputs, report: Report = ignore) -> Measur
     report(1 - 1 / passes, "without any of them")
     healed = chosen_output(run_watched(model, inputs, _cured))[1]
     together = effect_of(output, healed, calls.at(size))
-    chain = (*measured.steps, Step("output", calls.relative(output, size)))
+    chain = (*measured.steps, Step("output", calls.relative(output, size)[0]))
     return Measured(found, ranking, together, chain, name, output, cured, healed[0], tuple(notes))
 
 
@@ -282,15 +282,18 @@ class _Reaches:
         own = [reach for name, reach in self.each(size) if path in (None, name)]
         return tuple(dict.fromkeys(reach for reach in own if reach.period != reach.coarse))
 
-    def relative(self, images: Tensor, final: Pair) -> dict[Pair, float]:
-        """The amplitude of each pattern so far over the images' deviation, by its period in an output of that size."""
+    def relative(self, images: Tensor, final: Pair) -> tuple[dict[Pair, float], Strength | None]:
+        """The amplitude of each pattern so far over the images' deviation, by its period in an output of that size;
+        and the last call's pattern itself."""
         deviation = float(images.float().std(dim=(-2, -1)).square().mean()) ** 0.5
-        found = {}
+        found: dict[Pair, float] = {}
+        strength = None
         size = (images.shape[-2], images.shape[-1])
         for (_, here), (_, there) in zip(self.each(size), self.each(final), strict=True):
-            if there.period != there.coarse and (strength := repetition(images, *here)) is not None:
+            strength = repetition(images, *here)
+            if there.period != there.coarse and strength is not None:
                 found[there.period] = strength.rms / deviation if deviation > 0 else 0.0
-        return found
+        return found, strength
 
     def each(self, size: Pair) -> list[tuple[str, Reach]]:
         """Every call's site and its lines in an image of that size."""
@@ -340,9 +343,8 @@ class _InPlace:
             return
         images = as_batch(call.output)
         self.so_far.add(call)
-        self.steps.append(Step(call.path, self.so_far.relative(images, self.final)))
-        _, reach = self.so_far.each((images.shape[-2], images.shape[-1]))[-1]
-        own = repetition(images, *reach)
+        found, own = self.so_far.relative(images, self.final)
+        self.steps.append(Step(call.path, found))
         if own is not None and (call.path not in self.own or own.over_db > self.own[call.path].over_db):
             self.own[call.path] = own
         flat = flat_field(call)

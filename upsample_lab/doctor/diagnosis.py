@@ -81,6 +81,13 @@ class Diagnosis:
         left, all = number(self.together.after, self.units), amount(self.together.before, self.units)
         return f"With all sites cured, {left} of {all} remain at their periods."
 
+    def to_cure(self) -> tuple[Site, ...]:
+        """The worst site; with it all whose kernels even its pattern out, where they do."""
+        worst = self.worst
+        if worst is None or _alone(worst, self.units):
+            return () if worst is None else (worst.site,)
+        return tuple(row.site for row in self.ranking if row is worst or row.site.weight)
+
     def table(self) -> str:
         """The ranking as text."""
         from upsample_lab.doctor.table import table
@@ -218,6 +225,11 @@ def is_seen(row: Attribution, units: Units) -> bool:
     return _is_strong(row.arrives, units) and _is_strong(row.adds, units)
 
 
+def _alone(row: Attribution, units: Units) -> bool:
+    """Whether a site can be cured alone: no other layer is left with a pattern that it undid before."""
+    return row.cure_adds is None or not _is_strong(row.cure_adds[1], units)
+
+
 def _is_strong(strength: Strength, units: Units) -> bool:
     if units.per_unit is None:
         return strength.over_db >= SEEN_DB
@@ -245,12 +257,13 @@ def find(evidence: Measured, units: Units) -> tuple[Finding, ...]:
     for row in evidence.ranking:
         site, where = row.site, place(row.site)
         if is_seen(row, units):
-            alone = row.cure_adds is None or not _is_strong(row.cure_adds[1], units)
-            findings.append(Finding("pattern", "defect", blame(row, units), mend(site, alone), "measured", where))
+            findings.append(
+                Finding("pattern", "defect", blame(row, units), mend(site, _alone(row, units)), "measured", where)
+            )
         elif not row.depends:
             message = f"The output does not depend on {where}: its pattern cannot reach it."
             findings.append(Finding("unused", "note", message, "", "measured", where))
-        if row.cure_adds is not None and _is_strong(row.cure_adds[1], units):
+        if row.cure_adds is not None and not _alone(row, units):
             most = f"{amount(row.cure_adds[1], units)} of period {_one(row.cure_adds[0])}"
             message = f"Other layers even out what {where} makes: with it alone {row.cure}, {most} would be added."
             fix = "Cure the sites together, or train on after the cure."

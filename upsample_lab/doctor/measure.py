@@ -30,8 +30,9 @@ _NEAREST = 2  # bins from a line to its neighbourhood: a Hann window's transform
 _NEIGHBOURS = 3  # the nearest bins that are taken on either side
 
 _FLOOR_SHARE = 1e-12  # of the mean square: -120 dB, above the rounding of float32
-_MOST_NUMBERS = 1 << 23  # of feature maps that are measured; of larger ones evenly spaced channels are
-_CHUNK = 1 << 21
+_MOST_NUMBERS = 1 << 21  # of feature maps that are measured; of larger ones evenly spaced channels are
+_ENOUGH_PLANES = 64  # of which windows need not overlap
+_CHUNK = 1 << 18  # numbers that are measured at once: their windows and spectra take some 20 times as many bytes
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,11 @@ def period_of(scale: float) -> int:
 def repetition(images: Tensor, period: Pair, coarse: Pair = (1, 1), every: Pair | None = None) -> Strength | None:
     """The pattern that is new at `period`, less what repeats with `coarse` already: `[N, C, H, W]`, mean over N and C.
 
-    Windows of `REPEATS` periods overlap by half, in images of few periods of `FEWEST_REPEATS`; a border of one period
-    is left out where there is room. A window also holds `FEWEST_REPEATS` periods of the other patterns, so that their
-    lines lie apart from this one's and from its neighbourhood, which is the louder one of the bins before and after a
-    line along each axis: the spectrum of edges, which lies on the axes, is not taken for lines. The estimate is
-    conservative for steep spectra: with no pattern, `rms` is 0.
+    Windows hold `REPEATS` periods, in images of few periods `FEWEST_REPEATS`, and overlap by half where planes are few;
+    a border of one period is left out where there is room. A window also holds `FEWEST_REPEATS` periods of the other
+    patterns, so that their lines lie apart from this one's and from its neighbourhood. That is the louder one of the
+    bins before and after a line along each axis: the spectrum of edges, which lies on the axes, is not taken for lines.
+    The estimate is conservative for steep spectra: with no pattern, `rms` is 0.
 
     Args:
         period: pixels per axis (vertical, horizontal); 1 where nothing repeats along an axis.
@@ -136,8 +137,11 @@ def _cross_power(one: Tensor, other: Tensor, period: Pair, every: Pair) -> tuple
     margins = [
         own if size - 2 * own >= side else 0 for size, own, side in _zip((height, width), period, (rows, columns))
     ]
-    steps = [max(own, side // 2 // own * own) for own, side in zip(period, (rows, columns), strict=True)]
     planes = [_some(images.detach()).flatten(0, -3) for images in ((one,) if other is one else (one, other))]
+    steps = [
+        side if len(planes[0]) >= _ENOUGH_PLANES else max(own, side // 2 // own * own)
+        for own, side in zip(period, (rows, columns), strict=True)
+    ]
     window = _hann(rows, one)[:, None] * _hann(columns, one)
     product, squares, count = torch.zeros(rows, columns, dtype=torch.float64, device=one.device), 0.0, 0
     for parts in zip(*(plane.split(max(1, _CHUNK // (height * width))) for plane in planes), strict=True):
@@ -226,7 +230,7 @@ def flat_field(call: SiteCall) -> FlatField | None:
     source = call.input if call.source is None else call.source
     flat = source.mean(dim=call.spatial, keepdim=True).expand_as(source)
     response = call.again(flat if source.dim() == 6 else flat.contiguous())  # six axes are told by their strides
-    response = as_batch(response).double()
+    response = _some(as_batch(response)).double()
     if min(size // own for size, own in zip(response.shape[-2:], period, strict=True)) < 1:
         return None
     middle = interior(response, period)

@@ -35,8 +35,9 @@ def table(diagnosis: Diagnosis) -> str:
     for finding in diagnosis.findings:
         text = f"{finding.severity}: {finding.message} {finding.fix}".strip()
         lines += _wrapped(text, indent="    ")
-    if diagnosis.worst is not None and (ways := prescribe(diagnosis.worst.site)):
-        lines += ["", f"To paste, for {place(diagnosis.worst.site)}:", "", *str(ways[0]).splitlines()]
+    for site in diagnosis.to_cure():
+        for way in prescribe(site)[:1]:
+            lines += ["", f"To paste, for {place(site)}:", "", *str(way).splitlines()]
     return "\n".join(lines).rstrip() + "\n"
 
 

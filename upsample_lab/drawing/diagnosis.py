@@ -78,14 +78,13 @@ def _short(path: str) -> str:
 
 
 def _draw_pictures(sheet: SubFigure, diagnosis: Diagnosis) -> None:
-    """A column a picture: true above, stretched below. What belongs together is stretched by one factor."""
+    """A column a picture: true above, below stretched by one factor for all, so that they can be compared."""
     pictures = diagnosis.pictures
     shown = {name: _shown(name, picture, diagnosis) for name, picture in pictures.items()}
     period = max((max(reach.period) for row in diagnosis.ranking for reach in row.reaches), default=2)
     flat = {name: _without_shading(image, period) for name, image in shown.items()}
-    outputs = _factor([image for name, image in flat.items() if name != "input"])
+    factor = _factor([image for name, image in flat.items() if name != "input"])
     for column, (name, image) in enumerate(shown.items()):
-        factor = _factor([flat[name]]) if name == "input" else outputs
         for row, (title, pixels) in enumerate(((name, image), (f"less shading, x{factor}", 0.5 + factor * flat[name]))):
             axes = sheet.add_subplot(2, len(shown), 1 + column + row * len(shown))
             axes.imshow(_pixels(pixels), cmap="gray", vmin=0, vmax=1, interpolation="nearest")

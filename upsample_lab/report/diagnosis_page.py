@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from upsample_lab.doctor.diagnosis import Diagnosis
-from upsample_lab.doctor.prescriptions import Prescription, prescribe
+from upsample_lab.doctor.diagnosis import Diagnosis, place
+from upsample_lab.doctor.prescriptions import prescribe
 from upsample_lab.doctor.table import HEADS, LEGEND, cells
 from upsample_lab.drawing.style import png
 from upsample_lab.report.passport_page import document, embedded, finding_list
@@ -29,10 +29,10 @@ def page(diagnosis: Diagnosis, command: str = "") -> str:
         f'<p class="how">{"<br>".join(escape(f"{word}: {meaning}") for word, meaning in LEGEND)}</p>',
         "<h2>Findings</h2>",
         finding_list(diagnosis.findings),
-        *(f"<h2>To paste</h2><pre>{escape(str(way))}</pre>" for way in _first_way(diagnosis)),
+        *(
+            f"<h2>To paste, for <code>{escape(place(site))}</code></h2><pre>{escape(str(way))}</pre>"
+            for site in diagnosis.to_cure()
+            for way in prescribe(site)[:1]
+        ),
     ]
     return document(f"Diagnosis of {diagnosis.name}", body, command)
-
-
-def _first_way(diagnosis: Diagnosis) -> tuple[Prescription, ...]:
-    return () if diagnosis.worst is None else prescribe(diagnosis.worst.site)[:1]
