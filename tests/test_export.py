@@ -108,6 +108,7 @@ def test_what_a_model_fixes_stays_fixed_and_is_told(tmp_path: Path) -> None:
     assert told.checked == ((2, 3, 4, 4), (4, 3, 4, 4))
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("name", ["nearest", "carafe", "dysample"])
 def test_a_program_of_torch_export(name: str, tmp_path: Path) -> None:
     upsampler, inputs = registry_case(name)

@@ -96,6 +96,7 @@ def test_compiles_without_a_graph_break(module, algorithm) -> None:
     torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("module", [Conv2d, ConvTranspose2d])
 def test_compiles_for_any_batch(module) -> None:
     torch._dynamo.reset()

@@ -191,6 +191,7 @@ def test_periods_are_checked_from_python_too(tmp_path: Path) -> None:
 # On photographs
 
 
+@pytest.mark.run
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs superres/ in the data folder")
 def test_photographs_are_clean_and_patterns_in_them_are_found() -> None:
     images = photographs([DATA / "T91", DATA / "B100"])

@@ -153,6 +153,7 @@ def test_inputs_that_the_model_refuses_are_told_in_one_line_with_its_own_error_a
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.run
 def test_compiled_parts_are_seen_through() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
