@@ -71,6 +71,12 @@ class Attribution:
     depends: bool = True
 
     @property
+    def periods(self) -> str:
+        """`4`, or `4 and 2` of a layer that is used twice; `4x2` where the axes differ."""
+        each = dict.fromkeys(str(h) if h == w else f"{h}x{w}" for h, w in (reach.period for reach in self.reaches))
+        return " and ".join(each)
+
+    @property
     def share(self) -> float | None:
         """Of the amplitude that arrives, what goes with the site, 0 to 1; None where nothing arrives."""
         if self.arrives is None or self.remains is None or self.arrives.rms == 0:

@@ -15,6 +15,7 @@ from upsample_lab.doctor.calls import Inputs
 from upsample_lab.doctor.measure import Strength
 from upsample_lab.doctor.outputs import Units, crop, tensors, units_of, worst_window
 from upsample_lab.doctor.sites import Site
+from upsample_lab.doctor.table import numbers, table
 from upsample_lab.late import from_above
 from upsample_lab.passport.progress import Report, shown
 from upsample_lab.passport.record import Finding, plain
@@ -71,8 +72,8 @@ class Diagnosis:
         first = self.ranking[0]
         if first.adds is None:
             return "The output is too small to tell a pattern of any site: give a larger input."
-        most = f"{amount(first.adds, self.units)} of period {periods(first)}"
-        return f"No site adds a pattern that is seen; the most is {most}, by {place(first.site)}."
+        most = f"{amount(first.adds, self.units)} of period {first.periods}"
+        return f"No site adds a pattern that is seen; the most is {most}, by {first.site.place}."
 
     def outlook(self) -> str:
         """What is left with every site cured; empty where there is one alone, or nothing is wrong."""
@@ -90,8 +91,6 @@ class Diagnosis:
 
     def table(self) -> str:
         """The ranking as text."""
-        from upsample_lab.doctor.table import table
-
         return table(self)
 
     def figure(self) -> Figure:
@@ -106,8 +105,6 @@ class Diagnosis:
 
     def json(self) -> str:
         """All figures; amplitudes are in the output's units."""
-        from upsample_lab.doctor.table import numbers
-
         return json.dumps(plain(numbers(self)), allow_nan=False, indent=1) + "\n"
 
 
@@ -185,7 +182,7 @@ def _pictures(inputs: Inputs, evidence: Measured) -> dict[str, Tensor]:
     whole["output"] = image
     first = evidence.ranking[0]
     if first.site.path in evidence.cured:
-        whole[f"with {place(first.site)} {first.cure}"] = evidence.cured[first.site.path]
+        whole[f"with {first.site.place} {first.cure}"] = evidence.cured[first.site.path]
     if len(evidence.cured) > 1:
         whole["with all sites cured"] = healed
     return {name: crop(part.detach(), at, size).float().cpu().clone() for name, part in whole.items()}
@@ -193,10 +190,6 @@ def _pictures(inputs: Inputs, evidence: Measured) -> dict[str, Tensor]:
 
 # ----------------------------------------------------------------------------------------------------------------------
 # In words
-
-
-def place(site: Site) -> str:
-    return site.path or "the model itself"
 
 
 def amount(strength: Strength, units: Units) -> str:
@@ -210,12 +203,6 @@ def number(strength: Strength, units: Units) -> str:
         return f"{max(0.0, strength.over_db):.1f}"
     levels = strength.rms * units.per_unit
     return f"{levels:.{2 if 0 < levels < 1 else 1}f}"
-
-
-def periods(row: Attribution) -> str:
-    """`4`, or `4 and 2` of a layer that is used twice; `4x2` where the axes differ."""
-    each = dict.fromkeys(str(h) if h == w else f"{h}x{w}" for h, w in (reach.period for reach in row.reaches))
-    return " and ".join(each)
 
 
 def is_seen(row: Attribution, units: Units) -> bool:
@@ -241,21 +228,21 @@ def blame(row: Attribution, units: Units) -> str:
     assert row.arrives is not None
     assert row.remains is not None
     assert row.adds is not None
-    own = periods(row)
+    own = row.periods
     if (row.share or 0.0) < HIDDEN:
         hidden = f"stronger ones at {own} px hide it: {amount(row.arrives, units)} with or without it"
-        return f"{place(row.site)} adds {amount(row.adds, units)} of period {own}; {hidden}."
+        return f"{row.site.place} adds {amount(row.adds, units)} of period {own}; {hidden}."
     pattern = f"patterns of periods {own}" if " and " in own else f"period-{own} pattern"
     cured = "with it balanced" if row.cure == BALANCED else "with its output smoothed"
     left = f"{number(row.remains, units)} of {amount(row.arrives, units)} remain"
-    return f"{place(row.site)} causes {100 * (row.share or 0):.0f} % of the {pattern}; {cured} {left}."
+    return f"{row.site.place} causes {100 * (row.share or 0):.0f} % of the {pattern}; {cured} {left}."
 
 
 def find(evidence: Measured, units: Units) -> tuple[Finding, ...]:
     """What is wrong, the strongest first, then what is worth knowing."""
     findings = []
     for row in evidence.ranking:
-        site, where = row.site, place(row.site)
+        site, where = row.site, row.site.place
         if is_seen(row, units):
             findings.append(
                 Finding("pattern", "defect", blame(row, units), mend(site, _alone(row, units)), "measured", where)
@@ -272,7 +259,7 @@ def find(evidence: Measured, units: Units) -> tuple[Finding, ...]:
             message = f"{where} enlarges along {len(site.scale)} axes, not 2: it is found, and not measured."
             findings.append(Finding("not-measured", "note", message, "", "inspected", where))
         elif row.depends and row.reaches and row.arrives is None:
-            message = f"The output holds too few periods of {where}, {periods(row)} px, to tell its pattern."
+            message = f"The output holds too few periods of {where}, {row.periods} px, to tell its pattern."
             findings.append(Finding("too-small", "note", message, "Give a larger input.", "measured", where))
         if _uneven(site) and (row.flat is None or row.flat.variation > NEGLIGIBLE_VARIATION):
             findings.append(Finding("stride", "note", _uneven(site), _other_kernel(site), "inspected", where))
@@ -287,7 +274,7 @@ def _uneven(site: Site) -> str:
     if all(k % s == 0 for k, s in zip(site.kernel_size, site.scale, strict=True)):
         return ""
     kernel, stride = _one(site.kernel_size), _one(site.scale)
-    return f"{place(site)}: stride {stride} does not divide kernel {kernel}: its phases have unequally many weights."
+    return f"{site.place}: stride {stride} does not divide kernel {kernel}: its phases have unequally many weights."
 
 
 def _other_kernel(site: Site) -> str:

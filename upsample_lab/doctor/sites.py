@@ -44,6 +44,12 @@ class Site:
     kernel_size: tuple[int, ...] = ()
     weight: str = ""
     conv: str = ""
+
+    @property
+    def place(self) -> str:
+        """Its path in words."""
+        return self.path or "the model itself"
+
     sizes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""The ranking of a diagnosis as plain text, and as numbers."""
+"""The ranking of a diagnosis as plain text, and as numbers; a `Diagnosis` offers both, so it is not imported here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import textwrap
 from typing import Any
 
 from upsample_lab.doctor.attribute import Attribution
-from upsample_lab.doctor.diagnosis import Diagnosis, periods, place
 from upsample_lab.doctor.measure import Strength
 from upsample_lab.doctor.outputs import Units
 from upsample_lab.doctor.prescriptions import prescribe
@@ -19,7 +18,7 @@ HEADS = (
 )  # fmt: skip
 
 
-def table(diagnosis: Diagnosis) -> str:
+def table(diagnosis: Any) -> str:
     """Sentence, ranked sites, and findings, at most `WIDTH` columns but for long paths."""
     rows = [HEADS, *(cells(row, diagnosis.units) for row in diagnosis.ranking)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
@@ -37,7 +36,7 @@ def table(diagnosis: Diagnosis) -> str:
         lines += _wrapped(text, indent="    ")
     for site in diagnosis.to_cure():
         for way in prescribe(site)[:1]:
-            lines += ["", f"To paste, for {place(site)}:", "", *str(way).splitlines()]
+            lines += ["", f"To paste, for {site.place}:", "", *str(way).splitlines()]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -53,14 +52,14 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def _output(diagnosis: Diagnosis) -> str:
+def _output(diagnosis: Any) -> str:
     return f"output{diagnosis.output} {list(diagnosis.output_shape)}, {diagnosis.units}"
 
 
 def cells(row: Attribution, units: Units, whole: bool = False) -> tuple[str, ...]:
     """One site's row under `HEADS`, with a long path cut unless it is wanted whole."""
     site = row.site
-    path = place(site)
+    path = site.place
     ratio = "x".join(f"{s:g}" for s in dict.fromkeys(site.scale))
     kernel = f" k{'x'.join(map(str, dict.fromkeys(site.kernel_size)))}" if site.kernel_size else ""
     what = f"{site.kind}{f' {site.mode}' if site.mode else ''}{kernel} x{ratio}"
@@ -71,7 +70,7 @@ def cells(row: Attribution, units: Units, whole: bool = False) -> tuple[str, ...
         what,
         f"{site.in_channels}>{site.out_channels}",
         ">".join("x".join(map(str, size)) for size in sizes),
-        periods(row).replace(" and ", ","),
+        row.periods.replace(" and ", ","),
         "" if row.own is None else f"{row.own.over_db:+.1f} dB",
         "" if row.flat is None else f"{row.flat.variation:.1%}",
         "" if row.flat is None or row.flat.border is None else f"{row.flat.border:.1%}",
@@ -88,7 +87,7 @@ def _short(strength: Strength | None, units: Units) -> str:
     return f"{strength.over_db:+.1f} dB" if units.per_unit is None else f"{strength.rms * units.per_unit:.2f}"
 
 
-def numbers(diagnosis: Diagnosis) -> dict[str, Any]:
+def numbers(diagnosis: Any) -> dict[str, Any]:
     """What the JSON file holds."""
     return {
         "name": diagnosis.name,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from upsample_lab.doctor.attribute import Attribution
-from upsample_lab.doctor.diagnosis import Diagnosis, number, place
+from upsample_lab.doctor.diagnosis import Diagnosis, number
 from upsample_lab.doctor.outputs import units_of
 from upsample_lab.drawing.palette import FAINT, INK
 from upsample_lab.drawing.stretch import factor_for
@@ -52,7 +52,7 @@ def _draw_chain(axes: Axes, diagnosis: Diagnosis) -> None:
         rows = born[period]
         unit = "levels" if diagnosis.units.per_unit else "dB"
         told = f": {number(rows[0].arrives, diagnosis.units)} {unit}" if rows[0].arrives is not None else ""
-        who = ", ".join(dict.fromkeys(_short(place(row.site)) for row in rows))
+        who = ", ".join(dict.fromkeys(_short(row.site.place) for row in rows))
         name = f"{period[0] if period[0] == period[1] else f'{period[0]} x {period[1]}'} px, {who}{told}"
         axes.plot(at, values, color=color, marker=marker, ms=6, lw=2, label=name, clip_on=False)
     axes.set_xticks(range(len(names)), [_short(name) for name in names], rotation=30, ha="right")

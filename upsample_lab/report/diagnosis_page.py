@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from upsample_lab.doctor.diagnosis import Diagnosis, place
+from upsample_lab.doctor.diagnosis import Diagnosis
 from upsample_lab.doctor.prescriptions import prescribe
 from upsample_lab.doctor.table import HEADS, LEGEND, cells
 from upsample_lab.drawing.style import png
@@ -30,7 +30,7 @@ def page(diagnosis: Diagnosis, command: str = "") -> str:
         "<h2>Findings</h2>",
         finding_list(diagnosis.findings),
         *(
-            f"<h2>To paste, for <code>{escape(place(site))}</code></h2><pre>{escape(str(way))}</pre>"
+            f"<h2>To paste, for <code>{escape(site.place)}</code></h2><pre>{escape(str(way))}</pre>"
             for site in diagnosis.to_cure()
             for way in prescribe(site)[:1]
         ),
