@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +20,10 @@ from upsample_lab.compare.result import Comparison, Curve, Variant, VariantCost
 from upsample_lab.compare.statistics import resamples_of
 from upsample_lab.compare.variants import Group, group_runs, select
 from upsample_lab.compare.verdicts import overall_verdict
-from upsample_lab.settings import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from upsample_lab.options import load_option
+from upsample_lab.options import load_option
 from upsample_lab.options.compare import CompareConfig
+from upsample_lab.runs.identity import deciding
+from upsample_lab.settings import ConfigError, nearest
 
 DEFAULT_REFERENCE = "deconv"  # as configs/compare.yaml has it
 LATENCY_VARIANTS = 24  # above, measuring them side by side takes longer than anybody waits for a report
@@ -100,9 +98,10 @@ def reference_of(groups: Sequence[Group], word: str) -> tuple[str | None, list[s
 
 
 def _has_default_options(group: Group) -> bool:
-    own = group.runs[0].config.get("upsample")
+    """Whether every option that decides a result is at its default."""
+    own = deciding(group.runs[0].config).get("upsample")
     defaults = asdict(load_option("upsample", group.layer))
-    return isinstance(own, Mapping) and all(own.get(key, value) == value for key, value in defaults.items())
+    return isinstance(own, Mapping) and all(value == defaults.get(key) for key, value in own.items())
 
 
 def chosen_metrics(keys: Sequence[str], primary: str, groups: Sequence[Group] = ()) -> list[Metric]:
