@@ -140,7 +140,7 @@ def serve() -> None:
     from upsample_lab.compose import compose_one
     from upsample_lab.data.glyphs import make_glyphs
     from upsample_lab.runs import provenance  # noqa: F401
-    from upsample_lab.training import evaluation, loop, session, space  # noqa: F401
+    from upsample_lab.training import loop, session, space  # noqa: F401
 
     main = load_script("train").main
     compose_one("train", ["data=glyphs"])  # so that no child looks for Hydra's plugins again
