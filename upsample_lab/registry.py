@@ -42,6 +42,8 @@ NAME = r"[a-z][a-z0-9_]{0,39}"
 MODULE_NAME = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 KINDS = (*OWN_OPTIONS, "metric")
 
+TASK_FACTS = ("best", "evaluators")  # what a task's class says of itself, beside its methods
+
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 
@@ -85,7 +87,8 @@ def register(
         facts: of a metric: `title`, `unit`, `better` ("higher" or "lower"), `digits`, `smallest_of_interest`.
 
     Raises:
-        ConfigError: an unknown kind, a name that is malformed or taken, options without defaults.
+        ConfigError: an unknown kind, a name that is malformed or taken, options without defaults, a class that lacks
+            what its kind must define.
     """
     if kind not in KINDS:
         raise ConfigError(f"register({kind!r}, …): must be one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
@@ -102,6 +105,10 @@ def register(
             raise ConfigError(
                 f"register({kind!r}, {name!r}): {kind}={name} is a part of the package; take another name"
             )
+        needed = TASK_FACTS if kind == "task" else ()
+        lacking = [fact for fact in needed if not hasattr(make, fact)]
+        if lacking := [*lacking, *sorted(getattr(make, "__abstractmethods__", ()))]:
+            raise ConfigError(f"register({kind!r}, {name!r}): its class must define {', '.join(lacking)}")
         if kind in OWN_OPTIONS:
             about = help or (inspect.getdoc(make) or "a part of the user's own").splitlines()[0]
             constants = {fact: getattr(make, fact) for fact in ("image_size", "channels") if hasattr(make, fact)}

@@ -109,6 +109,17 @@ def test_a_sweep_of_it_is_compared(elsewhere: Path) -> None:
     assert unknown.stderr.count("\n") == 1
 
 
+def test_a_class_that_lacks_something_is_refused_in_one_line(elsewhere: Path) -> None:
+    (elsewhere / "half.py").write_text(
+        "from upsample_lab.registry import register\nfrom upsample_lab.tasks import Task\n\n\n"
+        "@register('task', 'half')\nclass Half(Task):\n    def batch(self, step): ...\n"
+    )
+    wrong = run(elsewhere, "train", "plugins=[half]", "task=half")
+    assert wrong.returncode == 2
+    assert "register('task', 'half'): its class must define best, evaluators, losses" in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
+
+
 def test_it_is_in_help_and_nearest_matches(elsewhere: Path) -> None:
     help_page = run(elsewhere, "train", "plugins=[toy_tasks]", "--help").stdout
     assert "an image goes in, and its negative is wanted" in help_page

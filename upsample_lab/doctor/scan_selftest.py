@@ -13,7 +13,7 @@ from scipy.stats import beta
 
 from upsample_lab.data.decode import read_image, whole
 from upsample_lab.data.listing import list_images
-from upsample_lab.doctor.scanning import JPEG_BLOCKS, PERIODS, ScannedImage, scanned
+from upsample_lab.doctor.scanning import PERIODS, ScannedImage, scanned
 
 LEVELS = (0.5, 1.0, 2.0)
 QUALITIES = (90, 75, 30)
@@ -54,7 +54,7 @@ def as_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 def found(image: ScannedImage, period: int | None = None) -> bool:
     """Whether a pattern that is not JPEG's was found, of this period or of any."""
-    return any(p.cause != JPEG_BLOCKS and period in (None, p.period) for p in image.patterns)
+    return any(not p.is_jpegs and period in (None, p.period) for p in image.patterns)
 
 
 def selftest(images: Sequence[np.ndarray], track: Callable[[Sequence[int]], Iterable[int]] = iter) -> list[list[str]]:

@@ -53,6 +53,10 @@ class RepeatedPattern:
     ratio: float
     cause: str
 
+    @property
+    def is_jpegs(self) -> bool:
+        return self.cause == JPEG_BLOCKS
+
 
 @dataclass(frozen=True)
 class ScannedImage:
@@ -69,7 +73,7 @@ class ScannedImage:
 
     @property
     def strongest(self) -> float:
-        return max((pattern.rms_levels for pattern in self.patterns if pattern.cause != JPEG_BLOCKS), default=0.0)
+        return max((pattern.rms_levels for pattern in self.patterns if not pattern.is_jpegs), default=0.0)
 
 
 @dataclass

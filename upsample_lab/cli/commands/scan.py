@@ -74,11 +74,9 @@ def run(given: argparse.Namespace) -> int:
 
 def verdict(found: Scan) -> str:
     """What was found, in sentences."""
-    from upsample_lab.doctor.scanning import JPEG_BLOCKS
-
     count = len(found.images)
     lines = []
-    periods = sorted({p.period for image in found.flagged for p in image.patterns if p.cause != JPEG_BLOCKS})
+    periods = sorted({p.period for image in found.flagged for p in image.patterns if not p.is_jpegs})
     for period in periods:
         own = [_of(image, period) for image in found.images]
         seen = [p for p in own if p is not None]
@@ -89,7 +87,7 @@ def verdict(found: Scan) -> str:
             f"median image, {levels[-1]:.2f} in the strongest."
         )
     for common in found.common:
-        if common.cause != JPEG_BLOCKS:
+        if not common.is_jpegs:
             lines.append(
                 f"All images together have {common.rms_levels:.2f} levels of period {common.period} in step, in "
                 f"{common.plane}: what repeats from image to image is the model's, not the subject's."
@@ -110,9 +108,7 @@ def verdict(found: Scan) -> str:
 
 def _of(image: ScannedImage, period: int) -> RepeatedPattern | None:
     """The strongest pattern of a period that is not JPEG's."""
-    from upsample_lab.doctor.scanning import JPEG_BLOCKS
-
-    own = [p for p in image.patterns if p.period == period and p.cause != JPEG_BLOCKS]
+    own = [p for p in image.patterns if p.period == period and not p.is_jpegs]
     return max(own, key=lambda pattern: pattern.rms_levels, default=None)
 
 
